@@ -1,0 +1,277 @@
+"""Rules into SQL, numbers into verdicts.
+
+Pure. A contract's rules compile to one pass: an array of violated rule ids on
+every row, and aggregates that are computed while that pass is at hand. What the
+numbers mean is decided here, in one place for every engine.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from lakehouse.contract import Contract, Rule, Waiver
+
+__all__ = [
+    "OUTSIDE_PARTITION",
+    "QUARANTINED_SHARE",
+    "Measured",
+    "Verdict",
+    "aggregates",
+    "blocking",
+    "judge",
+    "violations",
+]
+
+#: Violation of a row that belongs to no partition, or to another one than the target's.
+OUTSIDE_PARTITION = "outside_partition"
+#: Table rule that every table has: see ``max_quarantined`` in the contract.
+QUARANTINED_SHARE = "quarantined_share"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The numbers of one rule over one target.
+
+    Attributes:
+        rows: Rows that the rule looked at.
+        unexpected: Rows that violate it.
+        missing: Rows with NULL in the rule's column.
+        value: What a table rule observed.
+    """
+
+    rows: int
+    unexpected: int = 0
+    missing: int = 0
+    value: float | int | str | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one rule at one target.
+
+    Attributes:
+        result: Never silently passed: ``not evaluated`` says why in ``detail``.
+        blocks: Whether it keeps the target from being published.
+    """
+
+    rule: str
+    expectation: str
+    kwargs: Mapping[str, Any]
+    mostly: float
+    result: Literal["passed", "failed", "waived", "not evaluated"]
+    detail: str
+    measured: Measured
+    blocks: bool = False
+
+
+def violations(contract: Contract) -> tuple[tuple[str, str], ...]:
+    """(rule id, SQL that is TRUE for a violating row) of each rule that quarantines."""
+    return tuple(
+        (rule.id, _row_rule(rule)) for rule in contract.rules if rule.scope == "row" and _hard(rule)
+    )
+
+
+def aggregates(contract: Contract) -> dict[str, str]:
+    """Aggregate expressions by name, over ``_audited`` (each row with ``_violations``).
+
+    ``bad:<rule>`` and ``null:<rule>`` are over all rows, ``value:<rule>`` over published ones.
+    """
+    found: dict[str, str] = {}
+    for rule in contract.rules:
+        if rule.scope == "row":
+            found[f"bad:{rule.id}"] = f"count(*) FILTER (WHERE {_row_rule(rule)})"
+            if "column" in rule.kwargs and "null" not in rule.type:
+                column = quote(rule.kwargs["column"])
+                found[f"null:{rule.id}"] = f"count(*) FILTER (WHERE {column} IS NULL)"
+        elif rule.type in _TABLE_VALUES:
+            published = "FILTER (WHERE len(_violations) = 0)"
+            found[f"value:{rule.id}"] = _TABLE_VALUES[rule.type](rule.kwargs).format(published)
+    return found
+
+
+def unique_keys(contract: Contract) -> dict[str, tuple[str, ...]]:
+    """Rule id → columns of each rule of uniqueness; measured by one grouping over published rows."""
+    found: dict[str, tuple[str, ...]] = {}
+    for rule in contract.rules:
+        if rule.type.endswith("column_values_to_be_unique"):
+            found[rule.id] = (rule.kwargs["column"],)
+        elif rule.type.endswith("compound_columns_to_be_unique"):
+            found[rule.id] = tuple(rule.kwargs["column_list"])
+    return found
+
+
+def judge(
+    contract: Contract,
+    numbers: Mapping[str, Any],
+    *,
+    rows: int,
+    quarantined: int,
+    today: dt.date,
+) -> tuple[Verdict, ...]:
+    """Turn a target's numbers into verdicts.
+
+    Args:
+        contract: The table's contract.
+        numbers: What :func:`aggregates` named, and ``unique:<rule>`` counts.
+        rows: Rows of the SELECT (bronze: records of the batch).
+        quarantined: Rows of it that a row rule keeps out.
+        today: For waivers, which end.
+    """
+    waivers = {w.rule: w for w in contract.lake.waivers if w.until >= today}
+    verdicts = [_judge(r, numbers, rows, rows - quarantined) for r in contract.rules]
+    if contract.lake.source is None:
+        verdicts.append(_share(contract, rows, quarantined))
+    return tuple(_waive(v, waivers.get(v.rule)) for v in verdicts)
+
+
+def blocking(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
+    """The verdicts that keep a target from being published."""
+    return tuple(v for v in verdicts if v.blocks)
+
+
+def _judge(rule: Rule, numbers: Mapping[str, Any], rows: int, published: int) -> Verdict:
+    make = functools.partial(Verdict, rule.id, rule.type, rule.kwargs, rule.mostly)
+    if rule.scope == "unsupported":
+        why = f"no engine of ours evaluates {rule.type}"
+        return make("not evaluated", why, Measured(rows))
+    if rule.scope == "row":
+        bad = int(numbers[f"bad:{rule.id}"] or 0)
+        missing = int(numbers.get(f"null:{rule.id}") or 0)
+        measured = Measured(rows, bad, missing)
+        if _hard(rule):
+            return make("passed", f"{bad:,} quarantined" if bad else "", measured)
+        looked = rows - missing
+        share = 1 - bad / looked if looked else 1.0
+        good = share >= rule.mostly
+        detail = f"{share:.4f} of {looked:,} rows, at least {rule.mostly} expected"
+        return make("passed" if good else "failed", detail, measured, blocks=not good)
+    if f"unique:{rule.id}" in numbers:
+        bad = int(numbers[f"unique:{rule.id}"] or 0)
+        detail = f"{bad:,} rows share a key" if bad else ""
+        result: Literal["passed", "failed"] = "failed" if bad else "passed"
+        return make(result, detail, Measured(published, bad), blocks=bool(bad))
+    return _between(rule, numbers[f"value:{rule.id}"], published, make)
+
+
+def _between(
+    rule: Rule, value: Any, published: int, make: Callable[..., Verdict]
+) -> Verdict:
+    low, high = rule.kwargs.get("min_value"), rule.kwargs.get("max_value")
+    if value is None:
+        return make("not evaluated", "no value: no rows, or all NULL", Measured(published))
+    seen = value if isinstance(value, int | float) else str(value)
+    good = (low is None or seen >= low) and (high is None or seen <= high)
+    detail = f"{seen} is {'in' if good else 'outside'} [{low}, {high}]"
+    measured = Measured(published, value=seen)
+    return make("passed" if good else "failed", detail, measured, blocks=not good)
+
+
+def _share(contract: Contract, rows: int, quarantined: int) -> Verdict:
+    limit = contract.lake.max_quarantined
+    share = quarantined / rows if rows else 0.0
+    good = share <= limit
+    return Verdict(
+        QUARANTINED_SHARE,
+        "quarantined share",
+        {"max_value": limit},
+        1.0,
+        "passed" if good else "failed",
+        f"{quarantined:,} of {rows:,} rows, at most {limit:.0%}",
+        Measured(rows, quarantined, value=share),
+        blocks=not good,
+    )
+
+
+def _waive(verdict: Verdict, waiver: Waiver | None) -> Verdict:
+    if waiver is None or verdict.result != "failed":
+        return verdict
+    why = f"waived until {waiver.until} by {waiver.by} because {waiver.because}; {verdict.detail}"
+    return Verdict(
+        verdict.rule,
+        verdict.expectation,
+        verdict.kwargs,
+        verdict.mostly,
+        "waived",
+        why,
+        verdict.measured,
+    )
+
+
+def _hard(rule: Rule) -> bool:
+    return rule.mostly >= 1
+
+
+def quote(name: str) -> str:
+    """An identifier as SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(value: object) -> str:
+    """A value as SQL."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return str(value).upper()
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, dt.datetime):
+        return f"TIMESTAMPTZ '{value.isoformat()}'"
+    if isinstance(value, dt.date):
+        return f"DATE '{value.isoformat()}'"
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def _outside(value: str, kwargs: Mapping[str, Any], low: str, high: str) -> str:
+    strict_low, strict_high = kwargs.get("strict_min"), kwargs.get("strict_max")
+    parts = []
+    if kwargs.get(low) is not None:
+        parts.append(f"{value} {'<=' if strict_low else '<'} {literal(kwargs[low])}")
+    if kwargs.get(high) is not None:
+        parts.append(f"{value} {'>=' if strict_high else '>'} {literal(kwargs[high])}")
+    return "(" + (" OR ".join(parts) or "FALSE") + ")"
+
+
+def _values(values: Sequence[object]) -> str:
+    return "(" + ", ".join(map(literal, values)) + ")"
+
+
+def _row_rule(rule: Rule) -> str:
+    """SQL that is TRUE for a violating row; NULL values violate only rules about NULL."""
+    k = rule.kwargs
+    column = quote(k["column"]) if "column" in k else ""
+    match rule.type.removeprefix("expect_"):
+        case "column_values_to_not_be_null":
+            return f"{column} IS NULL"
+        case "column_values_to_be_null":
+            return f"{column} IS NOT NULL"
+        case "column_values_to_be_between":
+            return _outside(column, k, "min_value", "max_value")
+        case "column_values_to_be_in_set":
+            return f"{column} NOT IN {_values(k['value_set'])}"
+        case "column_values_to_not_be_in_set":
+            return f"{column} IN {_values(k['value_set'])}"
+        case "column_values_to_match_regex":
+            return f"NOT regexp_matches({column}, {literal(k['regex'])})"
+        case "column_values_to_not_match_regex":
+            return f"regexp_matches({column}, {literal(k['regex'])})"
+        case "column_value_lengths_to_be_between":
+            return _outside(f"length({column})", k, "min_value", "max_value")
+        case "column_pair_values_a_to_be_greater_than_b":
+            wrong = "<" if k.get("or_equal") else "<="
+            return f"{quote(k['column_A'])} {wrong} {quote(k['column_B'])}"
+        case "column_pair_values_to_be_equal":
+            return f"{quote(k['column_A'])} <> {quote(k['column_B'])}"
+    raise AssertionError(rule.type)
+
+
+_TABLE_VALUES: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "expect_table_row_count_to_be_between": lambda k: "count(*) {}",
+    "expect_column_mean_to_be_between": lambda k: f"avg({quote(k['column'])}) {{}}",
+    "expect_column_min_to_be_between": lambda k: f"min({quote(k['column'])}) {{}}",
+    "expect_column_max_to_be_between": lambda k: f"max({quote(k['column'])}) {{}}",
+    "expect_column_sum_to_be_between": lambda k: f"sum({quote(k['column'])}) {{}}",
+}

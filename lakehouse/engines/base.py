@@ -1,0 +1,153 @@
+"""What every engine takes and gives: tasks in, staged files out.
+
+An engine turns targets into Parquet files below the table's directory that no
+log knows yet. It publishes nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from lakehouse.contract import Contract
+from lakehouse.landing import Batch
+from lakehouse.storage import Storage
+
+__all__ = ["Engine", "Input", "InputFile", "Staged", "StagedFile", "Task"]
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One data file of an input, with the partition value that stands in the log only."""
+
+    path: str
+    partition: str | None
+
+
+@dataclass(frozen=True)
+class Input:
+    """What a task reads of one table.
+
+    Attributes:
+        name: As it stands in the SQL: ``silver.flights``.
+        storage: The input table's place.
+        types: Column → DuckDB type.
+        partition_column: The column that is not in the files.
+        event: The column to which ``lower`` applies; None reads whole files.
+        lower: First instant that can matter, in the reading table's time zone.
+    """
+
+    name: str
+    storage: Storage
+    types: Mapping[str, str]
+    partition_column: str | None
+    files: tuple[InputFile, ...]
+    event: str | None = None
+    lower: dt.datetime | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything that staging one target needs, as plain data.
+
+    Attributes:
+        key: The target's name inside its table.
+        wanted: ``<sql>-<contract>-<inputs>``.
+        sql: The contract's projection over the table's SELECT; empty for bronze.
+        batch: Bronze: what to read.
+        rows_from: The input whose rows must all be accounted for.
+        reaches: Some input is read beyond the partition, so that the output must be cut.
+    """
+
+    table: str
+    key: str
+    partition: str | None
+    wanted: str
+    contract: Contract
+    storage: Storage
+    sql: str = ""
+    inputs: tuple[Input, ...] = ()
+    batch: Batch | None = None
+    landing: Storage | None = None
+    rows_from: str | None = None
+    reaches: bool = False
+    memory: int = 2 * 1024**3
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class StagedFile:
+    """A Parquet file that is not in the log.
+
+    Attributes:
+        path: Relative to its table.
+        partition: Its partition value as text.
+        stats: Delta statistics: key and time columns only.
+    """
+
+    path: str
+    size: int
+    rows: int
+    partition: str | None
+    stats: str
+
+
+@dataclass(frozen=True)
+class Staged:
+    """One staged target with the numbers that its audit needs.
+
+    Attributes:
+        build: The full build id per partition written.
+        files: To be published.
+        quarantine: To be published beside it, first.
+        rows_in: Records of the batch, or rows of ``rows_from``, or rows of the SELECT.
+        selected: Rows of the SELECT that belong to the target.
+        published: Rows in ``files``.
+        quarantined: Rows in ``quarantine``.
+        superseded: Input rows that a later row of the same key replaces.
+        numbers: What ``audit.aggregates`` named.
+        reasons: Violation → rows.
+        samples: Superseded rows, as (source file, row).
+        warnings: What a person should know of.
+    """
+
+    key: str
+    partition: str | None
+    wanted: str
+    files: tuple[StagedFile, ...]
+    quarantine: tuple[StagedFile, ...]
+    rows_in: int
+    selected: int
+    published: int
+    quarantined: int
+    superseded: int
+    numbers: Mapping[str, Any]
+    reasons: Mapping[str, int]
+    samples: tuple[tuple[str, int], ...] = ()
+    warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def bytes(self) -> int:
+        """Bytes staged for publication."""
+        return sum(file.size for file in self.files)
+
+
+class Engine(Protocol):
+    """Stages targets; each in the order in which it is ready."""
+
+    name: str
+
+    def stage(self, tasks: Sequence[Task]) -> Iterator[Staged]:
+        """Stage every task.
+
+        Raises:
+            EngineError: A task failed; what was staged before stays unpublished.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release workers."""
+        ...

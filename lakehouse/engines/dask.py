@@ -1,0 +1,88 @@
+"""The Dask engine: one task per target, on threads of this process or on a cluster."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from lakehouse.engines import kernel
+from lakehouse.engines.base import Staged, Task
+from lakehouse.errors import EngineError
+
+__all__ = ["DaskEngine"]
+
+
+class DaskEngine:
+    """Stages targets side by side.
+
+    Args:
+        address: A scheduler's address; empty starts threads in this process, which
+            listen nowhere.
+        threads: How many targets at once, without an address.
+    """
+
+    name = "dask"
+
+    def __init__(self, address: str, threads: int) -> None:
+        self.address, self.threads = address, threads
+        self._client: Any = None
+        self._lock = threading.Lock()
+
+    @property
+    def client(self) -> Any:
+        """The connection, made at first use: importing Dask takes most of a second."""
+        with self._lock:
+            if self._client is None:
+                self._client = self._connect()
+        return self._client
+
+    def _connect(self) -> Any:
+        import dask
+        from distributed import Client, LocalCluster
+
+        if self.address:
+            try:
+                return Client(self.address, timeout="10s", set_as_default=False)
+            except OSError as error:
+                raise EngineError(
+                    f"connect to the Dask scheduler {self.address}",
+                    str(error) or type(error).__name__,
+                    "start it ('dask scheduler'), correct LAKE_DASK_ADDRESS, or unset it",
+                ) from error
+        # Memory is limited inside DuckDB, which spills; Dask's own limits would pause the threads.
+        with dask.config.set({"distributed.worker.memory.terminate": False}):
+            cluster = LocalCluster(
+                n_workers=1,
+                threads_per_worker=self.threads,
+                processes=False,
+                dashboard_address=None,
+                memory_limit=0,
+            )
+        return Client(cluster, set_as_default=False)
+
+    def stage(self, tasks: Sequence[Task]) -> Iterator[Staged]:
+        """Stage every task; each comes when it is ready."""
+        from distributed import as_completed
+
+        futures = self.client.map(
+            kernel.stage,
+            tasks,
+            pure=False,
+            key=[f"{task.table}-{task.key}-{i}-{id(task)}" for i, task in enumerate(tasks)],
+        )
+        try:
+            for done in as_completed(futures, loop=self.client.loop):
+                yield done.result()
+        finally:
+            self.client.cancel(futures)
+
+    def close(self) -> None:
+        """Stop the threads, or leave the cluster."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            cluster = client.cluster
+            client.close()
+            if cluster is not None:
+                cluster.close()

@@ -1,0 +1,104 @@
+"""Periods of time: what a time partition covers, and which partitions another one reads.
+
+Pure: no clock. A partition is named by its first local date; what it covers is
+a half-open span of instants in the table's time zone, so that a day with a
+change of daylight saving time has 23 or 25 hours.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+import re
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+__all__ = ["Grain", "Interval", "duration", "span"]
+
+
+class Grain(enum.StrEnum):
+    """The length of a time partition; ``value`` is a partition by equal values, not by time."""
+
+    day = "day"
+    week = "week"
+    month = "month"
+    quarter = "quarter"
+    year = "year"
+    value = "value"
+
+    def start(self, date: dt.date) -> dt.date:
+        """The first date of the partition that holds ``date``."""
+        match self:
+            case Grain.week:
+                return date - dt.timedelta(days=date.weekday())
+            case Grain.month:
+                return date.replace(day=1)
+            case Grain.quarter:
+                return date.replace(month=date.month - (date.month - 1) % 3, day=1)
+            case Grain.year:
+                return date.replace(month=1, day=1)
+            case _:
+                return date
+
+    def next(self, start: dt.date) -> dt.date:
+        """The first date of the partition after the one that begins on ``start``."""
+        days = {Grain.day: 1, Grain.week: 7, Grain.month: 31, Grain.quarter: 92, Grain.year: 366}
+        return self.start(self.start(start) + dt.timedelta(days=days[self]))
+
+
+@dataclass(frozen=True, order=True)
+class Interval:
+    """A half-open span of instants (UTC)."""
+
+    start: dt.datetime
+    end: dt.datetime
+
+    def overlaps(self, other: Interval) -> bool:
+        """Whether the two have an instant in common."""
+        return self.start < other.end and other.start < self.end
+
+
+def span(
+    start: dt.date,
+    grain: Grain,
+    timezone: str,
+    *,
+    lookback: dt.timedelta = dt.timedelta(0),
+    lookahead: dt.timedelta = dt.timedelta(0),
+) -> Interval:
+    """What the partition that begins on ``start`` covers, widened on both sides.
+
+    Whole days of lookback and lookahead are calendar days of the time zone;
+    the rest is elapsed time.
+    """
+    zone = ZoneInfo(timezone)
+    return Interval(
+        _shift(start, -lookback, zone),
+        _shift(grain.next(start), lookahead, zone),
+    )
+
+
+def _shift(date: dt.date, by: dt.timedelta, zone: ZoneInfo) -> dt.datetime:
+    rest = by - dt.timedelta(days=by.days)
+    try:
+        local = dt.datetime.combine(date + dt.timedelta(days=by.days), dt.time(), zone)
+        return local.astimezone(dt.UTC) + rest
+    except OverflowError:
+        # The first and last year of the calendar have nothing beyond them.
+        edge = dt.datetime.min if by < dt.timedelta(0) or date.year == 1 else dt.datetime.max
+        return edge.replace(tzinfo=dt.UTC)
+
+
+_UNITS = {"minute": "minutes", "hour": "hours", "day": "days", "week": "weeks"}
+
+
+def duration(text: str) -> dt.timedelta:
+    """Read ``30 days``, ``60 minutes``, ``1 hour``, ``2 weeks``.
+
+    Raises:
+        ValueError: The text is not a whole number and a unit.
+    """
+    found = re.fullmatch(r"(\d+) +(minute|hour|day|week)s?", text.strip())
+    if not found:
+        raise ValueError(f"{text!r} is no duration; write for example '30 days' or '60 minutes'")
+    return dt.timedelta(**{_UNITS[found[2]]: int(found[1])})

@@ -1,0 +1,285 @@
+"""What happened, in Delta tables of the ``ops`` schema: one commit per table and run.
+
+``ops.runs`` has one row per run, ``ops.builds`` one per run and target,
+``ops.audits`` one per run, target and rule. Losing them loses explanations,
+never correctness: the snapshots say what is built.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import json
+import os
+import secrets
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lakehouse import __version__
+from lakehouse import snapshot as snapshots
+from lakehouse.audit import Verdict
+from lakehouse.plan import Record
+from lakehouse.storage import Storage
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["AuditRow", "BuildRow", "Ledger", "RunRow", "audit_rows", "new_run", "now"]
+
+TABLES = ("runs", "builds", "audits")
+
+
+def now() -> dt.datetime:
+    """This instant, UTC: for the ledger only, never for a row of a table."""
+    return dt.datetime.now(dt.UTC)
+
+
+def new_run() -> str:
+    """A run id that sorts by time."""
+    return f"{now():%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One run. ``result``: done, nothing, blocked or failed."""
+
+    run: str
+    kind: str
+    domain: str
+    started: dt.datetime
+    ended: dt.datetime
+    seconds: float
+    executor: str
+    engine: str
+    parameters: str
+    version: str
+    code: str
+    result: str
+    error: str
+    flow_run: str
+
+
+@dataclass(frozen=True)
+class BuildRow:
+    """One target in one run. ``result``: published, blocked, superseded, removed."""
+
+    run: str
+    table: str
+    key: str
+    label: str
+    build: str
+    wanted: str
+    reasons: str
+    inputs: str
+    reads: str
+    version: int
+    rows_in: int
+    published: int
+    quarantined: int
+    superseded: int
+    bytes: int
+    files: int
+    result: str
+    rule: str
+    engine: str
+    started: dt.datetime
+    seconds: float
+
+
+@dataclass(frozen=True)
+class AuditRow:
+    """One rule at one target in one run."""
+
+    run: str
+    table: str
+    key: str
+    wanted: str
+    rule: str
+    expectation: str
+    kwargs: str
+    mostly: float
+    result: str
+    detail: str
+    rows: int
+    unexpected: int
+    missing: int
+    value: float | None
+    blocks: bool
+
+
+def audit_rows(
+    run: str, table: str, key: str, wanted: str, verdicts: Iterable[Verdict]
+) -> list[AuditRow]:
+    """Verdicts as ledger rows."""
+    return [
+        AuditRow(
+            run,
+            table,
+            key,
+            wanted,
+            v.rule,
+            v.expectation,
+            json.dumps(dict(v.kwargs), default=str),
+            v.mostly,
+            v.result,
+            v.detail,
+            v.measured.rows,
+            v.measured.unexpected,
+            v.measured.missing,
+            float(v.measured.value) if isinstance(v.measured.value, int | float) else None,
+            v.blocks,
+        )
+        for v in verdicts
+    ]
+
+
+_KINDS = {
+    "str": "string",
+    "int": "int64",
+    "float": "float64",
+    "float | None": "float64",
+    "bool": "bool",
+}
+
+
+def _schema(row: type) -> pa.Schema:
+    import pyarrow as pa
+
+    def kind(written: str) -> pa.DataType:
+        if written == "dt.datetime":
+            return pa.timestamp("us", "UTC")
+        return pa.type_for_alias(_KINDS[written])
+
+    return pa.schema([(name, kind(str(t))) for name, t in row.__annotations__.items()])
+
+
+@dataclass
+class Ledger:
+    """The ``ops`` tables of one lake, with what one run has still to write."""
+
+    storage: Storage
+    builds: list[BuildRow] = field(default_factory=list)
+    audits: list[AuditRow] = field(default_factory=list)
+
+    def record(self, run: RunRow) -> None:
+        """Write a run with its targets and audits: one commit per table.
+
+        Raises:
+            CommitError: The store refused.
+        """
+        written: list[tuple[str, type, Sequence[Any]]] = [
+            ("builds", BuildRow, self.builds),
+            ("audits", AuditRow, self.audits),
+            ("runs", RunRow, [run]),
+        ]
+        for name, kind, rows in written:
+            if rows:
+                append(self.storage.at("ops", name), _schema(kind), map(asdict, rows), run.run)
+        self.builds, self.audits = [], []
+
+    def records(self, table: str) -> Mapping[str, Record]:
+        """What is remembered of a table's targets, by key."""
+        return self._records.get(table, {})
+
+    @functools.cached_property
+    def _records(self) -> Mapping[str, Mapping[str, Record]]:
+        columns = ["table", "key", "wanted", "inputs", "result", "rule", "started"]
+        rows = self.rows("builds", columns)
+        found: dict[str, dict[str, Record]] = {}
+        for row in sorted(rows, key=lambda r: r["started"]):
+            of_table = found.setdefault(row["table"], {})
+            before = of_table.get(row["key"], Record())
+            if row["result"] == "blocked":
+                after = Record(before.inputs, {**before.blocked, row["wanted"]: row["rule"]})
+            elif row["result"] == "published":
+                after = Record(json.loads(row["inputs"]), {})
+            else:
+                continue
+            of_table[row["key"]] = after
+        return found
+
+    @functools.cached_property
+    def labels(self) -> Mapping[str, str]:
+        """Landing batch → the label it had."""
+        rows = self.rows("builds", ["key", "label"])
+        return {row["key"]: row["label"] for row in rows if row["label"]}
+
+    def rows(self, name: str, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """Rows of one ops table; none when it does not exist yet."""
+        return read_table(self.storage.at("ops", name), columns)
+
+
+def read_table(storage: Storage, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """All rows of a small Delta table."""
+    import pyarrow.dataset as ds
+
+    found = snapshots.read(storage, storage.uri)
+    if not found.files:
+        return []
+    paths = [f"{storage.root}/{file.path}" for file in found.files]
+    table = ds.dataset(paths, filesystem=storage.arrow(), format="parquet").to_table(
+        columns=list(columns) if columns else None
+    )
+    return [dict(row) for row in table.to_pylist()]
+
+
+def append(
+    storage: Storage, schema: pa.Schema, rows: Iterable[Mapping[str, Any]], run: str
+) -> None:
+    """Append rows to an ops table in one commit."""
+    import pyarrow as pa
+    from deltalake import CommitProperties, write_deltalake
+
+    write_deltalake(
+        storage.delta_uri(),
+        pa.Table.from_pylist(list(rows), schema=schema),
+        mode="append",
+        storage_options=storage.delta_options(),
+        configuration={"delta.enableExpiredLogCleanup": "false"},
+        commit_properties=CommitProperties(custom_metadata={"run": run}, max_commit_retries=50),
+    )
+
+
+def finish(
+    run: str,
+    kind: str,
+    domain: str,
+    started: dt.datetime,
+    *,
+    engine: str = "",
+    parameters: Mapping[str, object] | None = None,
+    result: str,
+    error: str = "",
+    folder: Path,
+) -> RunRow:
+    """A run's row, closed now."""
+    ended = now()
+    return RunRow(
+        run,
+        kind,
+        domain,
+        started,
+        ended,
+        (ended - started).total_seconds(),
+        f"{os.uname().nodename}:{os.getpid()}",
+        engine,
+        json.dumps(dict(parameters or {}), default=str),
+        __version__,
+        _code(folder),
+        result,
+        error,
+        os.environ.get("PREFECT__FLOW_RUN_ID", ""),
+    )
+
+
+def _code(folder: Path) -> str:
+    """The commit of the folder that declares the tables, with ``+`` when it was edited since."""
+    git = ["git", "-C", str(folder), "describe", "--always", "--dirty=+", "--abbrev=12"]
+    try:
+        done = subprocess.run(git, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()

@@ -1,0 +1,82 @@
+"""The settings: read once in ``main()`` from the environment and ``.env``, then passed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ByteSize, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from lakehouse.errors import SettingsError
+
+__all__ = ["Settings", "load"]
+
+
+class Settings(BaseSettings):
+    """Where the lake is and how much a worker may use.
+
+    Attributes:
+        uri: The lake: ``file:///…`` or ``s3://bucket/prefix``. Default: ``<state>/data``.
+        landing: Where files land, ``<landing>/<domain>/…``. Default: ``<uri>/landing``.
+        domains: The folder that holds one folder per domain.
+        state: Logs, process ids, keys and local databases; never data that matters.
+        s3_endpoint: An S3-compatible server; empty for AWS.
+        dask_address: A Dask scheduler; empty for a cluster of threads in this process.
+        worker_memory: The memory one target may use before it spills.
+        engine_threshold: ``auto`` routes targets larger than this to a cluster engine.
+        threads: Targets built side by side; 0 means one per core.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="LAKE_", env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True
+    )
+
+    uri: str = ""
+    landing: str = ""
+    domains: Path = Path("jobs")
+    state: Path = Path(".lake")
+    s3_endpoint: str = ""
+    s3_region: str = "us-east-1"
+    s3_path_style: bool = True
+    s3_profile: str = ""
+    dask_address: str = ""
+    spark_master: str = ""
+    worker_memory: ByteSize = ByteSize(2 * 1024**3)
+    engine_threshold: ByteSize = ByteSize(2 * 1024**3)
+    threads: int = Field(0, ge=0)
+    signing_key: SecretStr | None = None
+
+    @field_validator("uri", "landing")
+    @classmethod
+    def _known_scheme(cls, value: str) -> str:
+        if value and not value.startswith(("file://", "s3://")):
+            raise ValueError(f"{value!r} begins neither with file:// nor with s3://")
+        return value.rstrip("/")
+
+    @property
+    def lake_uri(self) -> str:
+        """The lake's URI with the default filled in."""
+        return self.uri or (self.state.resolve() / "data").as_uri()
+
+    @property
+    def landing_uri(self) -> str:
+        """The landing zone's URI with the default filled in."""
+        return self.landing or f"{self.lake_uri}/landing"
+
+
+def load(**overrides: object) -> Settings:
+    """Build the settings; keyword arguments win over the environment.
+
+    Raises:
+        SettingsError: A value cannot be right.
+    """
+    try:
+        return Settings(**{k: v for k, v in overrides.items() if v is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = f"LAKE_{'_'.join(map(str, first['loc']))}".upper()
+        raise SettingsError(
+            "read the settings from the environment and .env",
+            f"{name}: {first['msg']}",
+            f"set {name} as described in the README, or unset it",
+        ) from error

@@ -1,0 +1,255 @@
+"""The live files of a Delta table at one version: the only state that the planner trusts.
+
+Every data file of a declared table lives in a directory that names what it was
+built from, ``…/build=<sql>-<contract>-<inputs>[-<content>]/part-….parquet``. The
+file list of a snapshot therefore says what each partition was built from,
+atomically with the data. Nothing else in this library reads a Delta log.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from lakehouse.errors import PlanError, StorageError
+from lakehouse.storage import Storage
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+__all__ = ["BuildId", "File", "Snapshot", "build_of", "of", "open_table", "read"]
+
+#: What a reader or writer of either engine understands; others would be read wrongly in silence.
+PORTABLE_FEATURES = frozenset(
+    {"appendOnly", "invariants", "checkConstraints", "changeDataFeed", "generatedColumns"}
+)
+
+_BUILD = re.compile(r"(?:^|/)build=([0-9a-f]{10}(?:-[0-9a-f]{10}){2,3})/")
+_BATCH = re.compile(r"(?:^|/)batch=([0-9a-f]{10})/")
+
+
+@dataclass(frozen=True)
+class BuildId:
+    """What a partition was built from; ten hex digits each.
+
+    Attributes:
+        sql: The canonical SQL, or the reader's options for bronze.
+        contract: What decides rows in the contract.
+        inputs: The input partitions that can matter.
+        content: The published rows, order-independent; None where the engine cannot know them.
+    """
+
+    sql: str
+    contract: str
+    inputs: str
+    content: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> BuildId:
+        """Read the name of a build directory."""
+        return cls(*text.split("-"))
+
+    def __str__(self) -> str:
+        return "-".join(filter(None, (self.sql, self.contract, self.inputs, self.content)))
+
+    @property
+    def wanted(self) -> str:
+        """The parts that are known before the rows are."""
+        return f"{self.sql}-{self.contract}-{self.inputs}"
+
+    @property
+    def effect(self) -> str:
+        """What those downstream hash: the content where it is known, else everything."""
+        return self.content or str(self)
+
+
+@dataclass(frozen=True)
+class File:
+    """One live data file.
+
+    Attributes:
+        path: Relative to the table, as it stands on disk.
+        size: Bytes.
+        rows: Published rows.
+        partition: The partition value as text (an ISO date for time), None for none or NULL.
+        build: What it was built from; None for a file that the library did not write.
+        batch: Bronze: the landing batch.
+        added: When it was committed (milliseconds, for explanations only).
+    """
+
+    path: str
+    size: int
+    rows: int
+    partition: str | None
+    build: BuildId | None
+    batch: str | None
+    added: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One version of a table; version -1 with no files is a table that does not exist yet."""
+
+    table: str
+    version: int
+    files: tuple[File, ...]
+
+    @functools.cached_property
+    def partitions(self) -> Mapping[str | None, tuple[File, ...]]:
+        """Partition value → its files, in the order of the values (None first)."""
+        found: dict[str | None, list[File]] = {}
+        for file in self.files:
+            found.setdefault(file.partition, []).append(file)
+        ordered = sorted(found.items(), key=lambda item: (item[0] is not None, item[0] or ""))
+        return {value: tuple(files) for value, files in ordered}
+
+    @functools.cached_property
+    def batches(self) -> Mapping[str, tuple[File, ...]]:
+        """Bronze: batch → its files in all partitions."""
+        found: dict[str, list[File]] = {}
+        for file in self.files:
+            if file.batch:
+                found.setdefault(file.batch, []).append(file)
+        return {batch: tuple(files) for batch, files in found.items()}
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything was ever committed."""
+        return self.version >= 0
+
+    @property
+    def rows(self) -> int:
+        """Published rows of the whole table."""
+        return sum(file.rows for file in self.files)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all live files."""
+        return sum(file.size for file in self.files)
+
+    def owned(self) -> Snapshot:
+        """This snapshot, if all of its files were published by the library.
+
+        Raises:
+            PlanError: ``foreign files``: something else wrote into a declared table.
+        """
+        foreign = [file.path for file in self.files if file.build is None]
+        if foreign:
+            raise PlanError(
+                f"plan {self.table}",
+                f"{len(foreign)} foreign files, for example {foreign[0]}: live in the table "
+                "but not published by this library",
+                f"undo the foreign commit (deltalake: DeltaTable.restore to a version before "
+                f"{self.version}), or move that data to an external table",
+            )
+        return self
+
+
+def open_table(storage: Storage, version: int | None = None) -> DeltaTable | None:
+    """The Delta table at a place, or None where there is none.
+
+    Raises:
+        StorageError: The version is gone, or the table uses features that one
+            of the engines would read wrongly.
+    """
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError, TableNotFoundError
+
+    try:
+        table = DeltaTable(
+            storage.delta_uri(), version=version, storage_options=storage.delta_options()
+        )
+    except TableNotFoundError:
+        return None
+    except (DeltaError, OSError) as error:
+        raise StorageError(
+            f"open {storage.uri}" + ("" if version is None else f" at version {version}"),
+            str(error)[:300],
+            "'lake show TABLE' lists the versions; 'lake status' tells whether the server runs",
+        ) from error
+    _assert_portable(table, storage)
+    return table
+
+
+def _assert_portable(table: DeltaTable, storage: Storage) -> None:
+    protocol = table.protocol()
+    used = {*(protocol.reader_features or ()), *(protocol.writer_features or ())}
+    foreign = sorted(used - PORTABLE_FEATURES)
+    if foreign:
+        raise StorageError(
+            f"read {storage.uri}",
+            f"the table uses {', '.join(foreign)}, which not every engine reads rightly",
+            "drop the feature (ALTER TABLE … DROP FEATURE) or copy the table without it",
+        )
+
+
+def read(storage: Storage, name: str, version: int | None = None) -> Snapshot:
+    """List what is live in a table.
+
+    Args:
+        storage: The table's place.
+        name: Its full name, for messages.
+        version: An older version; None for the newest.
+
+    Raises:
+        StorageError: See :func:`open_table`.
+    """
+    table = open_table(storage, version)
+    if table is None:
+        return Snapshot(name, -1, ())
+    return of(table, name)
+
+
+def of(table: DeltaTable, name: str) -> Snapshot:
+    """The snapshot of an open table."""
+    import pyarrow as pa
+
+    actions = pa.table(table.get_add_actions(flatten=True))
+    columns = table.metadata().partition_columns
+    values: Iterable[object] = (
+        actions[f"partition.{columns[0]}"].to_pylist() if columns else [None] * actions.num_rows
+    )
+    rows = (
+        actions["num_records"].to_pylist()
+        if "num_records" in actions.column_names
+        else [0] * actions.num_rows
+    )
+    files = (
+        _file(path, size, count, value, added)
+        for path, size, count, value, added in zip(
+            actions["path"].to_pylist(),
+            actions["size_bytes"].to_pylist(),
+            rows,
+            values,
+            actions["modification_time"].to_pylist(),
+            strict=True,
+        )
+    )
+    return Snapshot(name, table.version(), tuple(sorted(files, key=lambda f: f.path)))
+
+
+def build_of(path: str) -> BuildId | None:
+    """The build that a data file's path names."""
+    found = _BUILD.search(path)
+    return BuildId.parse(found[1]) if found else None
+
+
+def _file(quoted: str, size: int, rows: int | None, value: object, added: object) -> File:
+    # The log holds percent-encoded paths; handed back as they are they would name no live file.
+    path = unquote(quoted)
+    batch = _BATCH.search(path)
+    when = int(added.timestamp() * 1000) if isinstance(added, dt.datetime) else int(str(added))
+    return File(
+        path,
+        size,
+        rows or 0,
+        None if value is None else str(value),
+        build_of(path),
+        batch[1] if batch else None,
+        when,
+    )

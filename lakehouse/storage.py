@@ -1,0 +1,249 @@
+"""One door to storage: a URI gives each library its own form of the same place.
+
+Keys come from the environment or the standard AWS chain and are never held in
+a field that is printed.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+import os
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlparse
+
+from lakehouse.errors import StorageError, UnsafeStoreError
+from lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    import fsspec
+    import pyarrow.fs
+
+__all__ = ["Storage", "connect"]
+
+#: Writers that race for one key in the probe; a store that lets two win loses commits.
+_PROBE_WRITERS = 8
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A place for files: ``file://`` or ``s3://``.
+
+    Attributes:
+        uri: The root.
+        endpoint: An S3-compatible server, empty for AWS.
+        region: Its region.
+        path_style: Address buckets by path rather than by host name.
+        profile: An AWS profile, empty for the standard chain.
+    """
+
+    uri: str
+    endpoint: str = ""
+    region: str = "us-east-1"
+    path_style: bool = True
+    profile: str = field(default="", repr=False)
+
+    @property
+    def is_s3(self) -> bool:
+        """Whether this is an object store."""
+        return self.uri.startswith("s3://")
+
+    @property
+    def root(self) -> str:
+        """The root in the form that filesystem objects take: no scheme."""
+        parsed = urlparse(self.uri)
+        if self.is_s3:
+            return f"{parsed.netloc}{parsed.path}".rstrip("/")
+        return unquote(parsed.path).rstrip("/")
+
+    def at(self, *parts: str) -> Storage:
+        """The same store, further down."""
+        return Storage(
+            "/".join([self.uri, *parts]), self.endpoint, self.region, self.path_style, self.profile
+        )
+
+    def delta_uri(self, *parts: str) -> str:
+        """A table's place as deltalake takes it."""
+        path = "/".join([self.root, *parts])
+        return f"s3://{path}" if self.is_s3 else path
+
+    def delta_options(self) -> dict[str, str]:
+        """Storage options for deltalake; holds secrets, so never log it."""
+        if not self.is_s3:
+            return {}
+        options = {
+            "AWS_REGION": self.region,
+            "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": str(not self.path_style).lower(),
+            "conditional_put": "etag",
+            "timeout": "60s",
+            **self._keys(),
+        }
+        if self.endpoint:
+            options["AWS_ENDPOINT_URL"] = self.endpoint
+            options["AWS_ALLOW_HTTP"] = str(self.endpoint.startswith("http://")).lower()
+        return options
+
+    def _keys(self) -> dict[str, str]:
+        import botocore.session
+
+        found = botocore.session.Session(profile=self.profile or None).get_credentials()
+        if found is None:
+            raise StorageError(
+                f"reach {self.uri}",
+                "no AWS credentials in the environment, the profile or the machine's role",
+                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or LAKE_S3_PROFILE",
+            )
+        keys = found.get_frozen_credentials()
+        named = {
+            "AWS_ACCESS_KEY_ID": keys.access_key,
+            "AWS_SECRET_ACCESS_KEY": keys.secret_key,
+            "AWS_SESSION_TOKEN": keys.token,
+        }
+        return {name: value for name, value in named.items() if value}
+
+    def arrow(self) -> pyarrow.fs.FileSystem:
+        """A pyarrow filesystem: the reader and writer of data files."""
+        import pyarrow.fs
+
+        if not self.is_s3:
+            return pyarrow.fs.LocalFileSystem()
+        return _arrow_s3(self.endpoint, self.region, self.path_style, *self._keys().values())
+
+    def fsspec(self) -> fsspec.AbstractFileSystem:
+        """An fsspec filesystem (s3fs): listing and landing files."""
+        if not self.is_s3:
+            from fsspec.implementations.local import LocalFileSystem
+
+            return LocalFileSystem()
+        import s3fs
+
+        keys = self._keys()
+        return s3fs.S3FileSystem(
+            key=keys["AWS_ACCESS_KEY_ID"],
+            secret=keys["AWS_SECRET_ACCESS_KEY"],
+            token=keys.get("AWS_SESSION_TOKEN"),
+            endpoint_url=self.endpoint or None,
+            client_kwargs={"region_name": self.region},
+            config_kwargs={"s3": {"addressing_style": "path" if self.path_style else "auto"}},
+            use_listings_cache=False,
+        )
+
+    def ensure(self) -> None:
+        """Create the local folder, or see that the bucket answers.
+
+        Raises:
+            StorageError: It cannot be reached or written.
+        """
+        try:
+            if self.is_s3:
+                self.fsspec().ls(self.root.split("/")[0])
+            else:
+                Path(self.root).mkdir(parents=True, exist_ok=True)
+        except StorageError:
+            raise
+        except Exception as error:
+            remedy = (
+                f"check LAKE_URI, LAKE_S3_ENDPOINT ({self.endpoint or 'AWS'}) and the keys; "
+                "'lake up' starts a local S3 server"
+                if self.is_s3
+                else "check LAKE_URI and the folder's permissions"
+            )
+            kind = f"{type(error).__name__}: {error}"
+            raise StorageError(f"reach {self.uri}", kind[:300], remedy) from error
+
+    def probe(self) -> None:
+        """Check, once per store, that racing conditional PUTs have exactly one winner.
+
+        Raises:
+            UnsafeStoreError: More or fewer than one writer won: commits could be lost.
+        """
+        self.ensure()
+        if not self.is_s3:
+            return
+        fs = self.fsspec()
+        mark = f"{self.root}/ops/probe/conditional-put"
+        if fs.exists(mark):
+            return
+        key = f"{self.root}/ops/probe/{uuid.uuid4().hex}"
+        won = self._race(key)
+        listed = fs.exists(key)
+        fs.rm(key) if listed else None
+        if won != 1 or not listed:
+            raise UnsafeStoreError(
+                f"write tables to {self.uri}",
+                f"{won} of {_PROBE_WRITERS} racing conditional PUTs won, one must",
+                "use a store with atomic If-None-Match (AWS S3, SeaweedFS, MinIO, R2, Ceph ≥ 19)",
+            )
+        fs.pipe_file(mark, b"one winner\n")
+
+    def _race(self, key: str) -> int:
+        import botocore.config
+        import botocore.exceptions
+        import botocore.session
+
+        keys = self._keys()
+        client = botocore.session.get_session().create_client(
+            "s3",
+            endpoint_url=self.endpoint or None,
+            region_name=self.region,
+            aws_access_key_id=keys["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
+            aws_session_token=keys.get("AWS_SESSION_TOKEN"),
+            config=botocore.config.Config(
+                max_pool_connections=_PROBE_WRITERS,
+                retries={"total_max_attempts": 1},
+                s3={"addressing_style": "path" if self.path_style else "auto"},
+            ),
+        )
+        bucket, _, name = key.partition("/")
+
+        def put(writer: int) -> bool:
+            body = str(writer).encode()
+            try:
+                client.put_object(Bucket=bucket, Key=name, Body=body, IfNoneMatch="*")
+            except botocore.exceptions.ClientError as error:
+                status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+                if status in (409, 412):
+                    return False
+                raise StorageError(
+                    f"probe {self.uri}", f"conditional PUT answered {status}", "check the keys"
+                ) from error
+            return True
+
+        with concurrent.futures.ThreadPoolExecutor(_PROBE_WRITERS) as pool:
+            return sum(pool.map(put, range(_PROBE_WRITERS)))
+
+
+@functools.lru_cache(maxsize=4)
+def _arrow_s3(
+    endpoint: str, region: str, path_style: bool, key: str, secret: str, token: str | None = None
+) -> Any:
+    import pyarrow.fs
+
+    scheme, _, host = endpoint.rpartition("://")
+    return pyarrow.fs.S3FileSystem(
+        access_key=key,
+        secret_key=secret,
+        session_token=token,
+        region=region,
+        scheme=scheme or "https",
+        endpoint_override=host or None,
+        force_virtual_addressing=not path_style,
+        connect_timeout=10,
+        request_timeout=60,
+    )
+
+
+def connect(settings: Settings, uri: str) -> Storage:
+    """The storage at ``uri`` with the settings' endpoint."""
+    endpoint = settings.s3_endpoint or os.environ.get("AWS_ENDPOINT_URL", "")
+    return Storage(
+        uri.rstrip("/"),
+        endpoint.rstrip("/") if uri.startswith("s3://") else "",
+        settings.s3_region,
+        settings.s3_path_style,
+        settings.s3_profile,
+    )
