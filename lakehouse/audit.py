@@ -157,9 +157,7 @@ def _judge(rule: Rule, numbers: Mapping[str, Any], rows: int, published: int) ->
     return _between(rule, numbers[f"value:{rule.id}"], published, make)
 
 
-def _between(
-    rule: Rule, value: Any, published: int, make: Callable[..., Verdict]
-) -> Verdict:
+def _between(rule: Rule, value: Any, published: int, make: Callable[..., Verdict]) -> Verdict:
     low, high = rule.kwargs.get("min_value"), rule.kwargs.get("max_value")
     if value is None:
         return make("not evaluated", "no value: no rows, or all NULL", Measured(published))

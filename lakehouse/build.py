@@ -21,7 +21,7 @@ from lakehouse.engines.base import Engine, Input, InputFile, Staged, Task
 from lakehouse.errors import CatalogError, SettingsError
 from lakehouse.landing import Batch
 from lakehouse.ledger import BuildRow, Ledger
-from lakehouse.plan import Action, Pending, Plan, Target, plan_table
+from lakehouse.planning import Action, Pending, Plan, Target, plan_table
 from lakehouse.settings import Settings
 from lakehouse.snapshot import Snapshot
 from lakehouse.storage import Storage, connect
@@ -245,6 +245,18 @@ class Session:
                 self._engines[name] = _start(name, self.lake.settings)
             return self._engines[name]
 
+    def select(
+        self, tables: Sequence[str], *, force: bool = False, partitions: Sequence[str] = ()
+    ) -> None:
+        """Say which tables ``force`` is about; see the attributes.
+
+        Raises:
+            CatalogError: No such table.
+        """
+        named = [self.domain.table(name).short for name in tables]
+        self.forced_tables = frozenset(named or self.domain.tables)
+        self.force = frozenset(partitions) if force and partitions else force
+
     def close(self) -> None:
         """Stop the engines."""
         for engine in self._engines.values():
@@ -394,8 +406,15 @@ class Session:
         remove: Sequence[str],
     ) -> None:
         rows = [
-            self._row(table, target, staged, engine, made.version, versions,
-                      "superseded" if staged.key in made.superseded else "published")
+            self._row(
+                table,
+                target,
+                staged,
+                engine,
+                made.version,
+                versions,
+                "superseded" if staged.key in made.superseded else "published",
+            )
             for target, staged in good
         ]
         with self._lock:
@@ -530,9 +549,9 @@ def _pending(table: Table, targets: Sequence[Target]) -> Pending:
     bronze = table.query is None
     parted = table.contract.lake.partition is not None
     return Pending(
-        rebuilt=frozenset() if bronze and parted else frozenset(
-            t.partition for t in todo if t.partition is not None or not parted
-        ),
+        rebuilt=frozenset()
+        if bronze and parted
+        else frozenset(t.partition for t in todo if t.partition is not None or not parted),
         unknown=parted and any(t.partition is None for t in todo),
         absent=frozenset(t.partition for t in held if t.actual is None),
     )

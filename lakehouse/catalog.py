@@ -281,10 +281,9 @@ def _findings(domain: Domain, table: Table) -> Iterator[SqlError]:
     partition = table.contract.lake.partition
     for finding in sql.lint(
         table.query,
-        inputs={name: domain.tables[name].contract.types for name in table.reads},
+        inputs={name: _lint_input(domain.tables[name], read) for name, read in table.reads.items()},
         output=table.contract.types,
         partition=partition.column if partition else None,
-        lookback={n: bool(read.lookback or read.lookahead) for n, read in table.reads.items()},
         layer=table.layer,
     ):
         yield SqlError(
@@ -293,3 +292,15 @@ def _findings(domain: Domain, table: Table) -> Iterator[SqlError]:
             finding.remedy,
             file=f"{table.query.path}:{finding.line}",
         )
+
+
+def _lint_input(table: Table, read: Read) -> sql.Input:
+    part = table.contract.lake.partition
+    # A landed row is named by its file and its number in it.
+    key = table.contract.key or (("_source_file", "_row") if table.query is None else ())
+    return sql.Input(
+        table.contract.types,
+        key,
+        part.column if part else None,
+        bool(read.lookback or read.lookahead),
+    )

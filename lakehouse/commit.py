@@ -218,9 +218,7 @@ class _Transaction:
     ) -> int:
         return self._commit(lambda now: (list(files), replaced(now)))
 
-    def _commit(
-        self, actions: Callable[[Snapshot], tuple[list[StagedFile], list[File]]]
-    ) -> int:
+    def _commit(self, actions: Callable[[Snapshot], tuple[list[StagedFile], list[File]]]) -> int:
         """Try until the log holds what is meant; returns the version that does."""
         from deltalake.exceptions import CommitFailedError, DeltaError
 

@@ -208,7 +208,7 @@ class Contract:
     def key(self) -> tuple[str, ...]:
         """The primary key's columns in their order; empty when none is declared."""
         keyed = [c for c in self.columns if c.key is not None]
-        return tuple(c.name for c in sorted(keyed, key=lambda c: (c.key or 0)))
+        return tuple(c.name for c in sorted(keyed, key=lambda c: c.key or 0))
 
     @property
     def types(self) -> dict[str, str]:
@@ -541,7 +541,9 @@ def _did_you_mean(key: str, known: set[str] | frozenset[str]) -> str:
     import difflib
 
     close = difflib.get_close_matches(str(key), sorted(map(str, known)), n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(map(str, known)))}"
+    return (
+        f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(map(str, known)))}"
+    )
 
 
 def _fields_at(model: type[BaseModel], at: Sequence[str | int]) -> set[str]:

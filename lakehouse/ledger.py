@@ -21,14 +21,15 @@ from typing import TYPE_CHECKING, Any
 from lakehouse import __version__
 from lakehouse import snapshot as snapshots
 from lakehouse.audit import Verdict
-from lakehouse.plan import Record
+from lakehouse.planning import Record
 from lakehouse.storage import Storage
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["AuditRow", "BuildRow", "Ledger", "RunRow", "audit_rows", "new_run", "now"]
+__all__ = ["AuditRow", "BuildRow", "Ledger", "RunRow", "audit_rows", "new_run", "now", "schema_of"]
 
+#: The ops tables.
 TABLES = ("runs", "builds", "audits")
 
 
@@ -136,24 +137,22 @@ def audit_rows(
     ]
 
 
-_KINDS = {
-    "str": "string",
-    "int": "int64",
-    "float": "float64",
-    "float | None": "float64",
-    "bool": "bool",
-}
+_ROWS: Mapping[str, type] = {"runs": RunRow, "builds": BuildRow, "audits": AuditRow}
 
 
-def _schema(row: type) -> pa.Schema:
+def schema_of(table: str) -> pa.Schema:
+    """The Arrow schema of an ops table, from its row's annotations."""
     import pyarrow as pa
 
-    def kind(written: str) -> pa.DataType:
-        if written == "dt.datetime":
-            return pa.timestamp("us", "UTC")
-        return pa.type_for_alias(_KINDS[written])
-
-    return pa.schema([(name, kind(str(t))) for name, t in row.__annotations__.items()])
+    kinds = {
+        "str": pa.string(),
+        "int": pa.int64(),
+        "float": pa.float64(),
+        "float | None": pa.float64(),
+        "bool": pa.bool_(),
+        "dt.datetime": pa.timestamp("us", "UTC"),
+    }
+    return pa.schema([(n, kinds[str(t)]) for n, t in _ROWS[table].__annotations__.items()])
 
 
 @dataclass
@@ -170,14 +169,14 @@ class Ledger:
         Raises:
             CommitError: The store refused.
         """
-        written: list[tuple[str, type, Sequence[Any]]] = [
-            ("builds", BuildRow, self.builds),
-            ("audits", AuditRow, self.audits),
-            ("runs", RunRow, [run]),
+        written: list[tuple[str, Sequence[Any]]] = [
+            ("builds", self.builds),
+            ("audits", self.audits),
+            ("runs", [run]),
         ]
-        for name, kind, rows in written:
+        for name, rows in written:
             if rows:
-                append(self.storage.at("ops", name), _schema(kind), map(asdict, rows), run.run)
+                append(self.storage.at("ops", name), schema_of(name), map(asdict, rows), run.run)
         self.builds, self.audits = [], []
 
     def records(self, table: str) -> Mapping[str, Record]:

@@ -36,6 +36,7 @@ __all__ = [
     "SigningKey",
     "prepare_process",
     "require_trusted",
+    "tracking_at",
 ]
 
 #: What a model may consist of besides the types that skops itself trusts.
@@ -249,7 +250,7 @@ class Registry:
         _unpack(data, asked, remedy)
         text = json.dumps(vars(record), sort_keys=True)
         tags = {_RECORD: text, _SIGNATURE: self.key.sign(_message(name, run_id, text, data))}
-        with _mlflow_errors(asked):
+        with _mlflow_errors(asked), tracking_at(self.tracking_uri):
             client = self._client()
             if not client.search_registered_models(filter_string=f"name='{name}'"):
                 client.create_registered_model(name)
@@ -286,7 +287,11 @@ class Registry:
 
         from mlflow.artifacts import download_artifacts
 
-        with _mlflow_errors(asked), tempfile.TemporaryDirectory() as folder:
+        with (
+            _mlflow_errors(asked),
+            tracking_at(self.tracking_uri),
+            tempfile.TemporaryDirectory() as folder,
+        ):
             file = download_artifacts(
                 artifact_uri=f"{folder_uri}/{MODEL_FILE}",
                 dst_path=folder,
@@ -370,6 +375,22 @@ def _write_once(file: Path, content: bytes) -> None:
         pass
     finally:
         draft.unlink()
+
+
+@contextmanager
+def tracking_at(tracking_uri: str) -> Iterator[None]:
+    """MLflow's global tracking address inside the block; then it is as it was.
+
+    MLflow looks stored models up there, whatever address a client was given.
+    """
+    import mlflow
+
+    before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None  # type: ignore[no-untyped-call]
+    mlflow.set_tracking_uri(tracking_uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)  # type: ignore[arg-type]  # None unsets it
 
 
 @contextmanager

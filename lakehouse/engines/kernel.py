@@ -19,14 +19,14 @@ from lakehouse.contract import LANDED_COLUMNS, digest
 from lakehouse.engines.base import Input, Staged, StagedFile, Task
 from lakehouse.errors import EngineError
 from lakehouse.interval import Grain
-from lakehouse.plan import NO_ROWS
+from lakehouse.planning import NO_ROWS
 from lakehouse.types import arrow
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-__all__ = ["QUARANTINE_COLUMNS", "stage"]
+__all__ = ["QUARANTINE_COLUMNS", "mount", "stage"]
 
 #: What a quarantine table has besides its table's columns, with DuckDB types.
 QUARANTINE_COLUMNS = {"_violations": "VARCHAR[]", "_build": "VARCHAR", "_raw": "VARCHAR"}
@@ -93,7 +93,7 @@ def _stage(task: Task, con: duckdb.DuckDBPyConnection, began: float) -> Staged:
         select = _bronze_select(task)
     else:
         for one in task.inputs:
-            _mount(con, one)
+            mount(con, one)
         select, records = task.sql, None
     con.execute(f"CREATE TEMP TABLE _audited AS {_audited(task, select)}")
     numbers = _numbers(task, con)
@@ -124,15 +124,21 @@ def _stage(task: Task, con: duckdb.DuckDBPyConnection, began: float) -> Staged:
 # --- what is read -----------------------------------------------------------------------------
 
 
-def _mount(con: duckdb.DuckDBPyConnection, one: Input) -> None:
-    """An input as a view over just its files; the partition value comes from the log."""
+def mount(con: duckdb.DuckDBPyConnection, one: Input, name: str | None = None) -> None:
+    """An input as a view over just its files; the partition value comes from the log.
+
+    Args:
+        con: A connection.
+        one: What to mount.
+        name: The view's name where it is not the input's: ``domain.layer.table``.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
     filesystem, form = one.storage.arrow(), ds.ParquetFileFormat()
     column = one.partition_column
-    schema = pa.schema([(name, arrow(kind)) for name, kind in one.types.items()])
+    schema = pa.schema([(name, _arrow(kind)) for name, kind in one.types.items()])
 
     def expression(value: str | None) -> Any:
         if column is None:
@@ -150,19 +156,31 @@ def _mount(con: duckdb.DuckDBPyConnection, one: Input) -> None:
         )
         for file in one.files
     ]
-    layer, name = one.name.split(".")
-    con.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(layer)}")
-    con.register(f"_{layer}_{name}", ds.FileSystemDataset(fragments, schema, form, filesystem))
+    files = f"_{one.name.replace('.', '_')}"
+    con.register(files, ds.FileSystemDataset(fragments, schema, form, filesystem))
     where = ""
     if one.event is not None and one.lower is not None:
         dated = one.types[one.event] == "DATE"
         where = f" WHERE {quote(one.event)} >= {literal(one.lower.date() if dated else one.lower)}"
+    *outer, last = (name or one.name).split(".")
+    if len(outer) == 2:
+        con.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {quote(outer[0])}")
+    schema_name = ".".join(map(quote, outer))
+    con.execute(f"CREATE SCHEMA IF NOT EXISTS {schema_name}")
     con.execute(
-        f"CREATE VIEW {quote(layer)}.{quote(name)} AS SELECT * FROM {quote(f'_{layer}_{name}')}{where}"
+        f"CREATE VIEW {schema_name}.{quote(last)} AS SELECT * FROM temp.{quote(files)}{where}"
     )
 
 
-def _read_batch(task: Task, con: duckdb.DuckDBPyConnection) -> tuple[pa.Table, tuple[str, ...], int]:
+def _arrow(kind: str) -> pa.DataType:
+    import pyarrow as pa
+
+    return pa.list_(arrow(kind.removesuffix("[]"))) if kind.endswith("[]") else arrow(kind)
+
+
+def _read_batch(
+    task: Task, con: duckdb.DuckDBPyConnection
+) -> tuple[pa.Table, tuple[str, ...], int]:
     import pyarrow as pa
 
     assert task.batch is not None and task.landing is not None
@@ -206,7 +224,9 @@ def _audited(task: Task, select: str) -> str:
             rules.append((OUTSIDE_PARTITION, f"{column} IS DISTINCT FROM {value}"))
     flags = ", ".join(f"CASE WHEN {bad} THEN {literal(rule)} END" for rule, bad in rules)
     found = (
-        f"list_filter([{flags}], lambda rule: rule IS NOT NULL)" if flags else "CAST([] AS VARCHAR[])"
+        f"list_filter([{flags}], lambda rule: rule IS NOT NULL)"
+        if flags
+        else "CAST([] AS VARCHAR[])"
     )
     return f"SELECT *, {found} AS _violations FROM (\n{select}\n) AS _selected{where}"
 
@@ -408,7 +428,9 @@ def _statistic(value: object) -> object:
     return value
 
 
-def _write(con: duckdb.DuckDBPyConnection, query: str, filesystem: Any, path: str) -> tuple[int, int]:
+def _write(
+    con: duckdb.DuckDBPyConnection, query: str, filesystem: Any, path: str
+) -> tuple[int, int]:
     """Stream a query into one Parquet file; (bytes, rows)."""
     import pyarrow.fs
     import pyarrow.parquet as pq
@@ -425,5 +447,3 @@ def _write(con: duckdb.DuckDBPyConnection, query: str, filesystem: Any, path: st
             rows += batch.num_rows
             writer.write_batch(batch)
     return int(filesystem.get_file_info(path).size), rows
-
-

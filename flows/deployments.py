@@ -1,0 +1,218 @@
+"""A strict check of ``prefect.yaml``: Prefect accepts misspelled keys without a word.
+
+Keys are compared with the models by which Prefect itself reads the file, entry
+points and parameters with the source of the flows, which is not imported. Run it as
+``python -m flows.deployments prefect.yaml``.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+__all__ = ["Problem", "lint", "main"]
+
+At = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong in the file.
+
+    Attributes:
+        file: ``path:line``.
+        found: What stands there.
+        remedy: What to write instead.
+    """
+
+    file: str
+    found: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.found}; {self.remedy}"
+
+
+def lint(path: Path) -> tuple[Problem, ...]:
+    """Check a ``prefect.yaml``; entry points are looked up beside it.
+
+    Returns:
+        All problems in the order of their lines; empty when the file may be deployed.
+    """
+    text = path.read_text(encoding="utf-8")
+    try:
+        tree, raw = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark else 1
+        return (Problem(f"{path}:{line}", f"not YAML: {error}", "mend it"),)
+    if not isinstance(raw, dict):
+        return (Problem(f"{path}:1", "the file holds no mapping", "begin with 'deployments:'"),)
+    found = [(_line(tree, at), what, remedy) for at, what, remedy in _file(raw, path.parent)]
+    return tuple(Problem(f"{path}:{line}", what, do) for line, what, do in sorted(found))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the problems of the files named; 0 when there are none."""
+    names = list(sys.argv[1:] if argv is None else argv) or ["prefect.yaml"]
+    problems = [problem for name in names for problem in lint(Path(name))]
+    for problem in problems:
+        print(problem)
+    return 1 if problems else 0
+
+
+Finding = tuple[At, str, str]
+
+
+def _file(raw: Mapping[str, Any], root: Path) -> Iterator[Finding]:
+    from prefect.cli.deploy._models import PrefectYamlModel
+
+    yield from _unknown(raw, _names(PrefectYamlModel) | {"definitions"}, ())
+    seen: dict[tuple[str, str], int] = {}
+    for i, deployment in enumerate(raw.get("deployments") or []):
+        at: At = ("deployments", i)
+        if not isinstance(deployment, dict):
+            yield at, f"deployment {deployment!r} is no mapping", "write 'name:', 'entrypoint:', …"
+            continue
+        yield from _deployment(deployment, at, root)
+        full = str(deployment.get("entrypoint")), str(deployment.get("name"))
+        if full in seen:
+            yield at, f"deployment {full[1]!r} of {full[0]} a second time", "give it another name"
+        seen[full] = i
+
+
+def _deployment(deployment: Mapping[str, Any], at: At, root: Path) -> Iterator[Finding]:
+    from prefect.cli.deploy._models import ConcurrencyLimitSpec, DeploymentConfig, WorkPoolConfig
+
+    yield from _unknown(deployment, _names(DeploymentConfig), at)
+    for key in ("name", "entrypoint", "work_pool"):
+        if not deployment.get(key):
+            yield at, f"a deployment without '{key}'", f"add '{key}:'"
+    yield from _unknown(deployment.get("work_pool"), _names(WorkPoolConfig), (*at, "work_pool"))
+    limit = deployment.get("concurrency_limit")
+    yield from _unknown(limit, _names(ConcurrencyLimitSpec), (*at, "concurrency_limit"))
+    for i, schedule in enumerate(deployment.get("schedules") or []):
+        yield from _schedule(schedule, (*at, "schedules", i))
+    for i, trigger in enumerate(deployment.get("triggers") or []):
+        yield from _trigger(trigger, (*at, "triggers", i), nested=False)
+    if entrypoint := deployment.get("entrypoint"):
+        yield from _entrypoint(str(entrypoint), deployment.get("parameters") or {}, at, root)
+
+
+def _entrypoint(
+    entrypoint: str, parameters: Mapping[str, Any], at: At, root: Path
+) -> Iterator[Finding]:
+    here = (*at, "entrypoint")
+    file, _, function = entrypoint.partition(":")
+    if not (root / file).is_file():
+        yield here, f"entry point {entrypoint!r}: there is no file {file}", "correct the path"
+        return
+    tree = ast.parse((root / file).read_text(encoding="utf-8"))
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    functions = {node.name: node for node in tree.body if isinstance(node, kinds)}
+    if function not in functions:
+        found = f"entry point {entrypoint!r}: {file} has no function {function!r}"
+        yield here, found, _meant(function, functions)
+        return
+    arguments = functions[function].args
+    names = {a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
+    for key in parameters:
+        if key not in names and arguments.kwarg is None:
+            where = (*at, "parameters", key)
+            yield where, f"the flow {function} has no parameter {key!r}", _meant(key, names)
+
+
+def _schedule(schedule: Any, at: At) -> Iterator[Finding]:
+    from prefect.cli.deploy._models import RawScheduleConfig
+    from prefect.client.schemas.schedules import CronSchedule
+    from pydantic import ValidationError
+
+    wrong = list(_unknown(schedule, _names(RawScheduleConfig), at))
+    yield from wrong
+    if wrong:
+        return
+    try:
+        read = RawScheduleConfig.model_validate(schedule)
+        if read.cron is not None:
+            CronSchedule(cron=read.cron, timezone=read.timezone)
+    except ValidationError as error:
+        yield at, f"schedule: {_first(error)}", "correct it"
+
+
+def _trigger(trigger: Any, at: At, *, nested: bool) -> Iterator[Finding]:
+    from prefect import events
+    from prefect.events.schemas import automations
+    from pydantic import ValidationError
+
+    models: dict[str, Any] = {
+        "event": automations.EventTrigger if nested else events.DeploymentEventTrigger,
+        "compound": automations.CompoundTrigger if nested else events.DeploymentCompoundTrigger,
+        "sequence": automations.SequenceTrigger if nested else events.DeploymentSequenceTrigger,
+    }
+    kind = trigger.get("type", "event") if isinstance(trigger, dict) else None
+    if kind not in models:
+        yield at, f"trigger of type {kind!r}", f"use one of {', '.join(models)}"
+        return
+    wrong = list(_unknown(trigger, _names(models[kind]), at))
+    yield from wrong
+    for i, inner in enumerate(trigger.get("triggers") or []):
+        yield from _trigger(inner, (*at, "triggers", i), nested=True)
+    if kind == "event" and not (trigger.get("match") or trigger.get("match_related")):
+        yield at, "a trigger without 'match' fires for every resource", "add 'match:'"
+    if kind != "event" and "within" not in trigger:
+        yield at, f"a {kind} trigger without 'within' waits for ever", "add 'within: <seconds>'"
+    if not wrong:
+        try:
+            models[kind].model_validate(trigger)
+        except ValidationError as error:
+            yield at, f"trigger: {_first(error)}", "correct it"
+
+
+def _unknown(value: Any, known: Collection[str], at: At) -> Iterator[Finding]:
+    for key in value if isinstance(value, dict) else ():
+        if key not in known:
+            yield (*at, key), f"unknown key {key!r}", _meant(key, known)
+
+
+def _names(model: Any) -> set[str]:
+    fields = model.model_fields
+    return set(fields) | {field.alias for field in fields.values() if field.alias}
+
+
+def _meant(key: object, known: Collection[str]) -> str:
+    close = difflib.get_close_matches(str(key), sorted(known), n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known))}"
+
+
+def _first(error: Any) -> str:
+    problem = error.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    return f"{where}: {problem['msg']}" if where else str(problem["msg"])
+
+
+def _line(node: yaml.Node | None, at: At) -> int:
+    """The line of the deepest part of the path that stands in the file itself."""
+    line = node.start_mark.line + 1 if node else 1
+    for key in at:
+        if isinstance(node, yaml.MappingNode):
+            pairs = [(k, v) for k, v in node.value if k.value == str(key)]
+            if not pairs:
+                break
+            line, node = pairs[0][0].start_mark.line + 1, pairs[0][1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(key, int):
+            node = node.value[key]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line
+
+
+if __name__ == "__main__":
+    sys.exit(main())

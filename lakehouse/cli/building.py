@@ -1,0 +1,245 @@
+"""``lake plan`` and ``lake build``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from lakehouse import build as builds
+from lakehouse.build import BuildResult, Session
+from lakehouse.cli import screen
+from lakehouse.planning import Action, Plan, Reason, Target
+
+__all__ = ["build", "plan"]
+
+_domain = click.option("--domain", help="The domain; needed only when there are several.")
+_engine = click.option(
+    "--engine",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "dask", "local"]),
+    help="Build on this engine whatever the contracts say.",
+)
+_force = click.option("--force", is_flag=True, help="Rebuild the named tables though up to date.")
+_parts = click.option(
+    "--partition", "partitions", multiple=True, help="With --force: only this partition or file."
+)
+
+
+def _session(
+    tables: Sequence[str], domain: str | None, engine: str, force: bool, partitions: Sequence[str]
+) -> Session:
+    if partitions and not force:
+        raise click.UsageError("--partition goes with --force.")
+    lake = screen.lake()
+    session = Session(lake, lake.domain(domain), engine=engine)
+    session.select(tables, force=force, partitions=partitions)
+    return session
+
+
+@click.command()
+@click.argument("tables", nargs=-1)
+@_domain
+@_engine
+@_force
+@_parts
+@click.option("--check", is_flag=True, help="Exit with 4 when something is left to do.")
+@screen.json_option
+def plan(
+    tables: tuple[str, ...],
+    domain: str | None,
+    engine: str,
+    force: bool,
+    partitions: tuple[str, ...],
+    check: bool,
+    as_json: bool,
+) -> int:
+    """What must be built, and why. TABLES: only these and what they are made from."""
+    session = _session(tables, domain, engine, force, partitions)
+    found, _ = builds.plan(session, tables)
+    if as_json:
+        click.echo(json.dumps({"schema": 1, "targets": [_json(session, t) for t in found.targets]}))
+    else:
+        _show_plan(session, found)
+    return 4 if check and found.todo else 0
+
+
+def _json(session: Session, target: Target) -> dict[str, Any]:
+    table = session.domain.tables[target.table]
+    engine, because = session.route(table, [target])
+    return {
+        "table": table.name,
+        "partition": target.batch.label if target.batch else target.partition,
+        "action": str(target.action),
+        "reasons": [_reason_json(reason) for reason in target.reasons],
+        "reads": [
+            {
+                "table": session.domain.tables[read.table].name,
+                "partitions": read.partitions,
+                "bytes": read.bytes,
+            }
+            for read in target.reads
+        ],
+        "wanted": target.wanted or None,
+        "actual": target.actual,
+        "engine": engine,
+        "engine_because": because,
+        "certain": target.certain,
+    }
+
+
+def _reason_json(reason: Reason) -> dict[str, str]:
+    return {
+        "code": reason.code,
+        **({"input": reason.input} if reason.input else {}),
+        "detail": reason.detail,
+    }
+
+
+def _show_plan(session: Session, found: Plan) -> None:
+    if not found.targets:
+        screen.say(f"nothing to do: {len(session.domain.tables)} tables are as declared")
+        return
+    rows = []
+    for group in _grouped(found.targets):
+        first = group[0]
+        engine, because = session.route(session.domain.tables[first.table], group)
+        rows.append(
+            [
+                first.table,
+                _partitions(group),
+                first.action.value if first.certain else f"{first.action.value}?",
+                "; ".join(_reason(r) for r in first.reasons),
+                ", ".join(f"{r.table} ({r.partitions})" for r in first.reads if r.files) or "-",
+                screen.size(sum(t.bytes for t in group)),
+                engine,
+            ]
+        )
+    screen.table(["table", "partitions", "do", "because", "reads", "bytes", "engine"], rows)
+    counts = {action: sum(t.action is action for t in found.targets) for action in Action}
+    told = ", ".join(f"{n} to {action}" for action, n in counts.items() if n)
+    unsure = sum(not t.certain for t in found.targets)
+    screen.say(
+        f"{told}" + (f"; {unsure} of them only if its inputs change ('?')" if unsure else "")
+    )
+
+
+def _grouped(targets: Sequence[Target]) -> list[list[Target]]:
+    """Neighbours with the same table, action and kind of reasons share a line."""
+    groups: list[list[Target]] = []
+    for target in targets:
+        if groups and _kind(groups[-1][0]) == _kind(target):
+            groups[-1].append(target)
+        else:
+            groups.append([target])
+    return groups
+
+
+def _kind(target: Target) -> tuple[Any, ...]:
+    codes = tuple((r.code, r.input) for r in target.reasons)
+    return target.table, target.action, target.certain, codes
+
+
+def _partitions(group: Sequence[Target]) -> str:
+    names = [t.batch.label if t.batch else t.partition or t.batch_id or "all" for t in group]
+    if len(names) == 1:
+        return names[0]
+    return f"{names[0]} … {names[-1]} ({len(names)})"
+
+
+def _reason(reason: Reason) -> str:
+    return " ".join(
+        filter(None, (reason.code, reason.input, f"({reason.detail})" if reason.detail else ""))
+    )
+
+
+@click.command()
+@click.argument("tables", nargs=-1)
+@_domain
+@_engine
+@_force
+@_parts
+@screen.json_option
+def build(
+    tables: tuple[str, ...],
+    domain: str | None,
+    engine: str,
+    force: bool,
+    partitions: tuple[str, ...],
+    as_json: bool,
+) -> int:
+    """Build what the plan says: stage, audit, publish. TABLES: only these and their inputs."""
+    session = _session(tables, domain, engine, force, partitions)
+    with screen.progress() as show:
+        session.on_event = show
+        done = builds.build(session, tables)
+    if as_json:
+        click.echo(json.dumps(_built_json(done)))
+    else:
+        show_built(done)
+    return 3 if done.blocked else 0
+
+
+def _built_json(done: BuildResult) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "run": done.run,
+        "tables": [
+            {
+                "table": t.table,
+                "version": t.version,
+                "partitions": t.partitions,
+                "rows_in": t.rows_in,
+                "rows_out": t.rows_out,
+                "quarantined": t.quarantined,
+                "superseded": t.superseded,
+                "audit": t.audit,
+                "seconds": round(t.seconds, 3),
+            }
+            for t in done.tables
+        ],
+        "blocked": [b.__dict__ for b in done.blocked],
+    }
+
+
+def show_built(done: BuildResult) -> None:
+    """The result of a build for a person."""
+    if done.changed:
+        columns = ["table", "version", "partitions", "rows in", "published", "quarantined"]
+        rows = [
+            [
+                t.table,
+                t.version,
+                t.partitions,
+                t.rows_in,
+                t.rows_out,
+                t.quarantined,
+                t.superseded,
+                t.engine,
+                f"{t.seconds:.1f} s",
+            ]
+            for t in done.changed
+        ]
+        screen.table([*columns, "superseded", "engine", "time"], rows)
+    for table in done.tables:
+        for warning in table.warnings:
+            screen.say(f"warning: {table.table}: {warning}")
+        for waiting in table.waiting:
+            screen.say(f"waits: {table.table} {waiting}")
+    for blocked in done.blocked:
+        click.secho(
+            f"blocked: {blocked.table} {blocked.partition}: rule {blocked.rule}: {blocked.detail}",
+            fg="red",
+            file=sys.stdout,
+        )
+    if done.blocked:
+        screen.say(
+            "blocked partitions keep their last good rows; mend the source or the rule, waive it "
+            "in the contract, or 'lake build --force'"
+        )
+    elif not done.changed and not any(t.waiting for t in done.tables):
+        screen.say(f"nothing to do: {len(done.tables)} tables are as declared")

@@ -1,0 +1,133 @@
+"""Parquet files, whose columns must fit the contract's types without loss."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lakehouse.contract import ColumnPolicy
+from lakehouse.landing.records import RAW_LENGTH, Records, RefusedError, Reject, Shape
+from lakehouse.types import arrow
+
+if TYPE_CHECKING:
+    from lakehouse.landing.records import Column
+
+__all__ = ["parse"]
+
+
+def parse(data: bytes, types: Mapping[str, str], policy: ColumnPolicy, limit: int) -> Records:
+    """Read a file's records; ``_row`` counts them from 1.
+
+    Integers may widen, whole numbers may be stored as floating point, times become
+    microseconds; times without a zone are read as UTC, with a warning.
+
+    Args:
+        data: The whole file.
+        types: The columns to find, with the contract's types.
+        policy: What to do with other columns, and with missing ones.
+        limit: The most bytes when decompressed.
+
+    Raises:
+        RefusedError: Not a Parquet file, damaged, or a column does not fit its type.
+    """
+    try:
+        shape, table = _table(data, list(types), policy, limit)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise RefusedError("not_parquet", f"not a readable Parquet file: {reason}") from None
+    columns: dict[str, Any] = {
+        n: _fitted(n, table[n], types[n], shape.warnings) for n in shape.wanted
+    }
+    return _records(pa.table(columns), table, shape)
+
+
+def _table(
+    data: bytes, columns: list[str], policy: ColumnPolicy, limit: int
+) -> tuple[Shape, pa.Table]:
+    file = pq.ParquetFile(pa.BufferReader(data))
+    meta = file.metadata
+    size = sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
+    if size > limit:
+        raise RefusedError("too_large", f"more than {limit:,} bytes when decompressed")
+    shape = Shape(file.schema_arrow.names, columns, policy)
+    # A file for quarantine is read whole, so that its raw records are.
+    table = file.read(columns=None if shape.quarantine else shape.wanted)
+    # Parquet readers take text as it is: only validation finds bytes that are no UTF-8.
+    table.validate(full=True)
+    return shape, table
+
+
+def _records(table: pa.Table, whole: pa.Table, shape: Shape) -> Records:
+    rows = pa.array(range(1, table.num_rows + 1), pa.int64())
+
+    def raw(i: int) -> str:
+        record = whole.slice(i, 1).to_pylist()[0]
+        return json.dumps(record, ensure_ascii=False, default=str)[:RAW_LENGTH]
+
+    return _without_nul(Records(table, rows, raw, [], shape.quarantine, shape.warnings))
+
+
+def _without_nul(records: Records) -> Records:
+    """Reject the rows whose text holds a NUL, as in every other format."""
+    table = records.table
+    found = np.zeros(table.num_rows, np.bool_)
+    for column in table.columns:
+        if column.type == pa.string():
+            here: Any = pc.match_substring(column, "\0")
+            found |= here.fill_null(pa.scalar(value=False)).to_numpy()
+    if records.quarantine or not found.any():
+        return records
+    bad, kept = np.flatnonzero(found).tolist(), np.flatnonzero(~found).tolist()
+    good = pa.array(kept, pa.int64())
+    return Records(
+        table.take(good),
+        records.rows.take(good),
+        lambda i: records.raw(kept[i]),
+        [Reject(i + 1, records.raw(i), ("nul_byte",)) for i in bad],
+        None,
+        records.warnings,
+    )
+
+
+def _fitted(name: str, column: Column, declared: str, warnings: list[str]) -> Column:
+    kind, found = arrow(declared), column.type
+    if pa.types.is_dictionary(found):
+        column, found = column.cast(found.value_type), found.value_type
+    if not (pa.types.is_null(found) or _may_become(found, declared)):
+        raise RefusedError(
+            "wrong_type", f"column {name!r} is {found}, the contract says {declared}"
+        )
+    if pa.types.is_floating(found):
+        column = pc.if_else(pc.is_nan(column), pa.scalar(None, found), column)
+    if pa.types.is_timestamp(found) and found.tz is None:
+        warnings.append(f"column {name!r} holds times without a zone: read as UTC")
+    try:
+        return column.cast(kind)
+    except pa.ArrowInvalid as error:
+        lost = f"column {name!r} ({found}) does not fit {declared}: {error}"
+        raise RefusedError("wrong_type", lost[:500]) from None
+
+
+def _may_become(found: pa.DataType, declared: str) -> bool:
+    """Whether the two kinds mean the same; whether each value fits is seen when it is cast."""
+    types = pa.types
+    number = types.is_integer(found) or types.is_floating(found) or types.is_decimal(found)
+    match declared:
+        case "VARCHAR":
+            text = types.is_string(found) or types.is_large_string(found)
+            view = types.is_string_view(found)
+            return text or view or types.is_binary(found) or types.is_large_binary(found)
+        case "INTEGER" | "BIGINT" | "DOUBLE":
+            return number
+        case "BOOLEAN":
+            return bool(types.is_boolean(found))
+        case "DATE":
+            return bool(types.is_date(found))
+        case _:
+            return bool(types.is_timestamp(found))

@@ -1,0 +1,94 @@
+"""One landed file → its rows and its rejects, whatever its format."""
+
+from __future__ import annotations
+
+from lakehouse.contract import Contract, Source
+from lakehouse.errors import ContractError, StorageError
+from lakehouse.landing import archive, delimited, jsonlines, parquet
+from lakehouse.landing.listing import FileSystem, LandedFile, describe, full_path, unavailable
+from lakehouse.landing.records import (
+    Landed,
+    Records,
+    RefusedError,
+    land,
+    landed_columns,
+    refuse,
+)
+
+__all__ = ["LIMIT", "read"]
+
+#: The most bytes of one file, stored or decompressed: larger ones are refused.
+LIMIT = 4 << 30
+
+
+def read(
+    fs: FileSystem,
+    root: str,
+    file: LandedFile,
+    contract: Contract,
+    batch: str,
+    *,
+    limit: int = LIMIT,
+) -> Landed:
+    """Read one landed file.
+
+    Whatever its bytes are, this returns: rows that can be published, and the
+    rest rejected with the rules they break. Only a file that cannot be had raises.
+
+    Args:
+        fs: The filesystem of the landing area.
+        root: The landing area's path in it.
+        file: As it was listed.
+        contract: Of the bronze table.
+        batch: The id of the file's batch, for ``_batch``.
+        limit: The most bytes of the file, stored or decompressed.
+
+    Raises:
+        StorageError: The file cannot be read, or is another than was listed.
+        ContractError: The contract declares no source, or an unknown encoding.
+    """
+    source = contract.lake.source
+    if source is None:
+        raise ContractError(
+            f"read {file.path} for {contract.name}",
+            "the contract declares no source",
+            "add 'source' to its lakehouse properties",
+            file=contract.path,
+        )
+    try:
+        if file.size > limit:
+            raise RefusedError("too_large", f"{file.size:,} bytes, more than {limit:,}")
+        data = _bytes(fs, root, file)
+        return land(_records(data, source, contract, limit), file, contract, batch)
+    except RefusedError as refused:
+        return refuse(refused, file, contract, batch)
+
+
+def _records(data: bytes, source: Source, contract: Contract, limit: int) -> Records:
+    types, policy = landed_columns(contract), contract.lake.columns
+    if source.format == "parquet" and data:
+        return parquet.parse(data, types, policy, limit)
+    text = archive.text(archive.unpack(data, source, limit), source.encoding)
+    if source.format == "jsonl":
+        return jsonlines.parse(text, source, list(types), policy)
+    return delimited.parse(text, source, list(types), policy)
+
+
+def _bytes(fs: FileSystem, root: str, file: LandedFile) -> bytes:
+    path = full_path(root, file.path)
+    try:
+        data = fs.cat_file(path)
+        fs.invalidate_cache(path)
+        now = describe(file.path, fs.info(path))
+    except IsADirectoryError:
+        raise RefusedError("not_a_file", "a directory, not a file") from None
+    except Exception as error:
+        raise unavailable(f"read the landed file {file.path}", error) from error
+    # The time is left out: stores give it with more digits in listings than for one object.
+    if (now.etag, now.size, len(data)) != (file.etag, file.size, file.size):
+        raise StorageError(
+            f"read the landed file {file.path}",
+            "it was replaced after it was listed",
+            "plan again: the new file will be taken",
+        )
+    return data

@@ -1,0 +1,199 @@
+"""What can be judged from the text alone: the allow-list, and how its words are used."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from sqlglot import exp
+
+from lakehouse.sql import portable
+from lakehouse.sql.finding import remedy
+from lakehouse.sql.query import Query
+
+__all__ = ["Problem", "check_text", "number"]
+
+#: (where, code, message, remedy)
+Problem = tuple[exp.Expr, str, str, str]
+
+_DIVIDES = (exp.Div, exp.IntDiv, exp.Mod)
+_UNITS = frozenset(["MICROSECOND", "SECOND", "MINUTE", "HOUR", "DAY", "WEEK", "MONTH", "YEAR"])
+_FORMATS = frozenset(["%Y", "%m", "%d", "%H", "%M", "%S", "%%", "%-"])
+
+
+def check_text(query: Query) -> Iterator[Problem]:
+    """Everything in a query that is outside the portable subset, without asking for types."""
+    for node in query.ast.walk():
+        yield from _forms(node)
+        for kind, rule in _RULES:
+            if isinstance(node, kind):
+                yield from rule(node)
+    yield from _outermost(query.ast)
+
+
+def number(node: exp.Expr) -> float | None:
+    """The value of a written number, None for anything else."""
+    node = node.unnest()
+    if isinstance(node, exp.Neg):
+        value = number(node.this)
+        return None if value is None else -value
+    if isinstance(node, exp.Literal) and not node.is_string:
+        return float(node.name)
+    return None
+
+
+def _forms(node: exp.Expr) -> Iterator[Problem]:
+    for form in portable.forms(node):
+        if form not in portable.allowed():
+            written = node.sql("duckdb", comments=False)
+            short = written if len(written) <= 60 else written[:57] + "…"
+            yield node, "not-portable", f"{short}: {_spoken(form)}", remedy(form)
+            return
+
+
+def _spoken(form: str) -> str:
+    word = form.rpartition(".")[2].replace("=", " ").rstrip("_")
+    return f"{word} is outside the portable subset"
+
+
+def _divisor(node: exp.Binary) -> Iterator[Problem]:
+    by = node.right.unnest()
+    value = number(by)
+    if value is None and not (isinstance(by, exp.Nullif) and number(by.expression) == 0):
+        message = "a divisor that may be 0: inf on one engine, an error on the other"
+        yield node, "divisor", message, f"write nullif({by.sql('duckdb')}, 0)"
+    if value == 0:
+        yield node, "divisor", "division by 0", "divide by something else"
+
+
+def _interval(node: exp.Interval) -> Iterator[Problem]:
+    unit = node.args.get("unit")
+    name = unit.name.upper() if isinstance(unit, exp.Var) else ""
+    if not isinstance(node.this, exp.Literal) or name.removesuffix("S") not in _UNITS:
+        message = f"{node.sql('duckdb')}: an interval is one number and one unit"
+        yield node, "interval", message, "write n * INTERVAL '1' MINUTE"
+
+
+def _round(node: exp.Round) -> Iterator[Problem]:
+    of = node.this.unnest()
+    if not isinstance(of, exp.Column):
+        message = "rounding a computed double: its last bits differ, so halves fall either way"
+        yield node, "rounding", message, "publish it as it is, or floor(x + 0.5e0) of a column"
+
+
+def _pattern(node: exp.Expr) -> Iterator[Problem]:
+    pattern = node.expression
+    if not (isinstance(pattern, exp.Literal) and pattern.is_string):
+        yield node, "regex", "a pattern that is no literal", "write the pattern as '…'"
+    elif re.search(r"\[\[:|\(\?|\\[pPbBwWsSQEAzZ]|&&", pattern.name):
+        message = f"the pattern {pattern.name!r} reads differently in RE2 and Java"
+        yield node, "regex", message, "write plain classes such as [A-Za-z0-9_]"
+
+
+def _regexp_replace(node: exp.RegexpReplace) -> Iterator[Problem]:
+    flags = node.args.get("modifiers")
+    if flags is None or flags.name != "g":
+        message = "regexp_replace without 'g': the first match here, every match there"
+        yield node, "regex", message, "add 'g' as the last argument"
+    by = node.args.get("replacement")
+    if not isinstance(by, exp.Literal) or re.search(r"[\\$]", by.name):
+        message = "a replacement with \\ or $: groups are written differently"
+        yield node, "regex", message, "take groups with regexp_extract(s, '…', 1)"
+
+
+def _format(node: exp.Expr) -> Iterator[Problem]:
+    form = node.args.get("format")
+    if not isinstance(form, exp.Literal):
+        yield node, "time-format", "a format that is no literal", "write it as '…'"
+        return
+    for code in re.findall(r"%.", form.name):
+        if code not in _FORMATS:
+            message = f"{code} in a time format"
+            yield node, "time-format", message, "use %Y %m %d %H %M %S only"
+
+
+def _like(node: exp.Expr) -> Iterator[Problem]:
+    if not isinstance(node.expression, exp.Literal) or "\\" in node.expression.name:
+        message = "LIKE with a computed pattern or a \\"
+        yield node, "regex", message, "write contains, starts_with or regexp_matches"
+
+
+def _count_distinct(node: exp.Window) -> Iterator[Problem]:
+    if node.this.find(exp.Distinct):
+        message = "DISTINCT in a window: not known to Spark"
+        yield node, "not-portable", message, "group in a CTE and join"
+
+
+def _union(node: exp.SetOperation) -> Iterator[Problem]:
+    for side in (node.left, node.right):
+        if isinstance(side, exp.Select) and side.is_star:
+            message = "* in a set operation: columns are matched by position"
+            yield side, "star", message, "name the columns"
+
+
+def _distinct_on(node: exp.Select) -> Iterator[Problem]:
+    distinct = node.args.get("distinct")
+    if (
+        isinstance(distinct, exp.Distinct)
+        and distinct.args.get("on")
+        and not node.args.get("order")
+    ):
+        message = "DISTINCT ON without ORDER BY keeps any row"
+        yield node, "window-order", message, "add ORDER BY, ending with the key"
+
+
+def _qualified(node: exp.Column) -> Iterator[Problem]:
+    if node.db:
+        message = f"{node.sql('duckdb')}: a column with its layer"
+        yield node, "not-portable", message, "give the table an alias and write alias.column"
+
+
+def _group_concat(node: exp.GroupConcat) -> Iterator[Problem]:
+    if not isinstance(node.this, exp.Order):
+        message = "string_agg in no order"
+        yield node, "aggregate-order", message, "write string_agg(s, ',' ORDER BY s)"
+
+
+def _join(node: exp.Join) -> Iterator[Problem]:
+    told = node.args.get("on") or node.args.get("using")
+    if not told and node.args.get("kind") != "CROSS":
+        message = "a join without ON or USING"
+        yield node, "not-portable", message, "write ON …, or CROSS JOIN"
+
+
+_RULES: tuple[
+    tuple[type[exp.Expr] | tuple[type[exp.Expr], ...], Callable[..., Iterator[Problem]]], ...
+] = (
+    (_DIVIDES, _divisor),
+    (exp.Interval, _interval),
+    (exp.Round, _round),
+    ((exp.RegexpExtract, exp.RegexpLike, exp.RegexpReplace), _pattern),
+    (exp.RegexpReplace, _regexp_replace),
+    ((exp.StrToTime, exp.TimeToStr), _format),
+    ((exp.Like, exp.ILike), _like),
+    (exp.Window, _count_distinct),
+    (exp.SetOperation, _union),
+    (exp.Select, _distinct_on),
+    (exp.Column, _qualified),
+    (exp.GroupConcat, _group_concat),
+    (exp.Join, _join),
+)
+
+
+def _outermost(tree: exp.Expr) -> Iterator[Problem]:
+    while isinstance(tree, exp.SetOperation):
+        tree = tree.left
+    if not isinstance(tree, exp.Select):
+        return
+    seen: set[str] = set()
+    for column in tree.expressions:
+        name = column.alias_or_name.lower()
+        if column.is_star:
+            message = "* in the outermost SELECT: a reader should see what the table holds"
+            yield column, "star", message, "name the columns in the contract's order"
+        elif not name or not isinstance(column, exp.Alias | exp.Column):
+            message = f"{column.sql('duckdb')} has no name"
+            yield column, "unnamed", message, "add AS <column of the contract>"
+        elif name in seen:
+            yield column, "unnamed", f"two columns {name!r}", "give each its own name"
+        seen.add(name)

@@ -1,0 +1,119 @@
+"""YAML files as strict models: every complaint names its line and the likely meaning."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from lakehouse.errors import ModelError
+
+__all__ = ["did_you_mean", "read"]
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def read(path: Path, model: type[M], *, context: Mapping[str, Any]) -> M:
+    """Read a file as a strict model.
+
+    Args:
+        path: The YAML file.
+        model: The pydantic model; keys that it does not know are refused.
+        context: Handed to the model's ``model_post_init``.
+
+    Raises:
+        ModelError: With file, line and remedy.
+    """
+    asked = f"read the model declaration {path}"
+    try:
+        text = path.read_text(encoding="utf-8")
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        for twice in _written_twice(root):
+            found = f"key {twice.value!r} is written twice"
+            where = f"{path}:{twice.start_mark.line + 1}"
+            raise ModelError(asked, found, "keep one of the two", file=where)
+        return model.model_validate(yaml.safe_load(text), context=dict(context))
+    except OSError as error:
+        raise ModelError(asked, str(error), "write the declaration", file=str(path)) from error
+    except UnicodeDecodeError as error:
+        raise ModelError(asked, str(error), "save the file as UTF-8", file=str(path)) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark else 1
+        found = f"not YAML: {getattr(error, 'problem', error)}"
+        raise ModelError(asked, found, f"mend line {line}", file=f"{path}:{line}") from error
+    except ValidationError as error:
+        at, found, remedy = _complaint(model, error)
+        raise ModelError(asked, found, remedy, file=f"{path}:{line_of(root, at)}") from error
+
+
+def did_you_mean(word: str, known: Collection[str]) -> str:
+    """A remedy for a misspelled word: the nearest known one, or all of them."""
+    close = difflib.get_close_matches(word, sorted(known), n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known))}"
+
+
+def line_of(node: yaml.Node | None, at: Sequence[str | int]) -> int:
+    """The line (from 1) of the deepest part of the path that was written."""
+    line = node.start_mark.line + 1 if node else 1
+    for key in at:
+        if isinstance(node, yaml.MappingNode):
+            written = {k.value: (k, v) for k, v in node.value}
+            if str(key) not in written:
+                break
+            named, node = written[str(key)]
+            line = named.start_mark.line + 1
+        elif isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+            node = node.value[key]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line
+
+
+def _complaint(
+    model: type[BaseModel], error: ValidationError
+) -> tuple[tuple[str | int, ...], str, str]:
+    # A misspelled key is also a missing one: the first says what to do.
+    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    at = first["loc"]
+    if first["type"] == "extra_forbidden":
+        return at, f"unknown key {at[-1]!r}", did_you_mean(str(at[-1]), _fields(model, at[:-1]))
+    if first["type"] == "missing":
+        return at, f"key {at[-1]!r} is missing", f"add '{at[-1]}:'"
+    if first["type"] == "value_error":
+        found, _, remedy = str(first["ctx"]["error"]).partition("; ")
+        return at, found, remedy or "correct the value"
+    name = ".".join(map(str, at)) or "the file"
+    return at, f"{name}: {first['msg']}", "correct the value"
+
+
+def _fields(model: type[BaseModel], at: Sequence[str | int]) -> set[str]:
+    for key in at:
+        if isinstance(key, str) and key in model.model_fields:
+            model = next(_models(model.model_fields[key].annotation), model)
+    return set(model.model_fields)
+
+
+def _models(kind: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        yield kind
+    for inner in get_args(kind):
+        yield from _models(inner)
+
+
+def _written_twice(node: yaml.Node | None) -> Iterator[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                yield key
+            seen.add(key.value)
+            yield from _written_twice(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            yield from _written_twice(value)
