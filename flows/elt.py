@@ -113,7 +113,9 @@ def _build(session: Session, select: Sequence[str]) -> tuple[list[TableResult], 
             if table.short in wanted:
                 named = build_table.with_options(name=table.short)
                 above = [futures[name] for name in table.reads]
-                futures[table.short] = named.submit(session, table.short, wait_for=above)
+                futures[table.short] = named.submit(  # type: ignore[call-overload]
+                    session, table.short, wait_for=above
+                )
         states = {name: future.wait() or future.state for name, future in futures.items()}
     finally:
         session.close()
@@ -124,7 +126,7 @@ def _build(session: Session, select: Sequence[str]) -> tuple[list[TableResult], 
 
 def main(argv: Sequence[str]) -> None:
     """Run the flow without a deployment: ``python -m flows.elt [DOMAIN]``."""
-    elt(*argv[:1])
+    elt(argv[0] if argv else "flights")
 
 
 if __name__ == "__main__":

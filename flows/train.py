@@ -49,7 +49,7 @@ def train(model: str = "late_arrival", domain: str = "flights", force: bool = Fa
 
 def main(argv: Sequence[str]) -> None:
     """Run the flow without a deployment: ``python -m flows.train [MODEL]``."""
-    train(*argv[:1])
+    train(argv[0] if argv else "late_arrival")
 
 
 if __name__ == "__main__":

@@ -13,23 +13,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lakehouse.contract import Contract, Rule, Waiver
+from lakehouse.contract import QUARANTINED_SHARE, Contract, Rule, Waiver
 
 __all__ = [
     "OUTSIDE_PARTITION",
-    "QUARANTINED_SHARE",
     "Measured",
     "Verdict",
     "aggregates",
     "blocking",
+    "duplicates",
     "judge",
     "violations",
 ]
 
 #: Violation of a row that belongs to no partition, or to another one than the target's.
 OUTSIDE_PARTITION = "outside_partition"
-#: Table rule that every table has: see ``max_quarantined`` in the contract.
-QUARANTINED_SHARE = "quarantined_share"
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,9 @@ class Verdict:
 def violations(contract: Contract) -> tuple[tuple[str, str], ...]:
     """(rule id, SQL that is TRUE for a violating row) of each rule that quarantines."""
     return tuple(
-        (rule.id, _row_rule(rule)) for rule in contract.rules if rule.scope == "row" and _hard(rule)
+        (rule.id, _row_rule(rule))
+        for rule in contract.rules
+        if rule.scope == "row" and _hard(rule) and not _unknown(rule)
     )
 
 
@@ -82,25 +82,32 @@ def aggregates(contract: Contract) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for rule in contract.rules:
+        if _unknown(rule):
+            continue
         if rule.scope == "row":
             found[f"bad:{rule.id}"] = f"count(*) FILTER (WHERE {_row_rule(rule)})"
-            if "column" in rule.kwargs and "null" not in rule.type:
-                column = quote(rule.kwargs["column"])
-                found[f"null:{rule.id}"] = f"count(*) FILTER (WHERE {column} IS NULL)"
+            found[f"null:{rule.id}"] = f"count(*) FILTER (WHERE {_ignored(rule)})"
         elif rule.type in _TABLE_VALUES:
             published = "FILTER (WHERE len(_violations) = 0)"
             found[f"value:{rule.id}"] = _TABLE_VALUES[rule.type](rule.kwargs).format(published)
     return found
 
 
-def unique_keys(contract: Contract) -> dict[str, tuple[str, ...]]:
-    """Rule id → columns of each rule of uniqueness; measured by one grouping over published rows."""
-    found: dict[str, tuple[str, ...]] = {}
+def duplicates(contract: Contract) -> dict[str, str]:
+    """Rule id → query over ``_audited`` for each rule of uniqueness: (rows that share, looked at).
+
+    It is about published rows. NULL equals NULL, as in Great Expectations: what is left
+    out are rows without any of the columns, or as ``ignore_row_if`` says.
+    """
+    found: dict[str, str] = {}
     for rule in contract.rules:
-        if rule.type.endswith("column_values_to_be_unique"):
-            found[rule.id] = (rule.kwargs["column"],)
-        elif rule.type.endswith("compound_columns_to_be_unique"):
-            found[rule.id] = tuple(rule.kwargs["column_list"])
+        if rule.type in _UNIQUE and not _unknown(rule):
+            keys = ", ".join(map(quote, _columns(rule)))
+            found[rule.id] = (
+                "SELECT coalesce(sum(n) FILTER (WHERE n > 1), 0), coalesce(sum(n), 0) FROM "
+                f"(SELECT {keys}, count(*) AS n FROM _audited WHERE len(_violations) = 0 "
+                f"AND NOT ({_ignored(rule)}) GROUP BY {keys})"
+            )
     return found
 
 
@@ -116,7 +123,8 @@ def judge(
 
     Args:
         contract: The table's contract.
-        numbers: What :func:`aggregates` named, and ``unique:<rule>`` counts.
+        numbers: What :func:`aggregates` named, the rows of the pass as ``rows``, and of
+            :func:`duplicates` ``unique:<rule>`` and ``looked:<rule>``.
         rows: Rows of the SELECT (bronze: records of the batch).
         quarantined: Rows of it that a row rule keeps out.
         today: For waivers, which end.
@@ -138,34 +146,56 @@ def _judge(rule: Rule, numbers: Mapping[str, Any], rows: int, published: int) ->
     if rule.scope == "unsupported":
         why = f"no engine of ours evaluates {rule.type}"
         return make("not evaluated", why, Measured(rows))
+    unknown = _unknown(rule)
+    if unknown:
+        why = f"no engine of ours knows {', '.join(unknown)} of {rule.type}"
+        return make("not evaluated", why, Measured(rows))
+    if f"value:{rule.id}" in numbers:
+        return _between(rule, numbers[f"value:{rule.id}"], published, make)
     if rule.scope == "row":
-        bad = int(numbers[f"bad:{rule.id}"] or 0)
-        missing = int(numbers.get(f"null:{rule.id}") or 0)
-        measured = Measured(rows, bad, missing)
+        bad, missing = int(numbers[f"bad:{rule.id}"] or 0), int(numbers[f"null:{rule.id}"] or 0)
+        measured = Measured(int(numbers.get("rows", rows)), bad, missing)
         if _hard(rule):
             return make("passed", f"{bad:,} quarantined" if bad else "", measured)
-        looked = rows - missing
-        share = 1 - bad / looked if looked else 1.0
-        good = share >= rule.mostly
-        detail = f"{share:.4f} of {looked:,} rows, at least {rule.mostly} expected"
-        return make("passed" if good else "failed", detail, measured, blocks=not good)
-    if f"unique:{rule.id}" in numbers:
+        what = "rows"
+    else:
         bad = int(numbers[f"unique:{rule.id}"] or 0)
-        detail = f"{bad:,} rows share a key" if bad else ""
-        result: Literal["passed", "failed"] = "failed" if bad else "passed"
-        return make(result, detail, Measured(published, bad), blocks=bool(bad))
-    return _between(rule, numbers[f"value:{rule.id}"], published, make)
+        measured = Measured(published, bad, published - int(numbers[f"looked:{rule.id}"]))
+        if _hard(rule):
+            detail = f"{bad:,} rows share a key" if bad else ""
+            return make("failed" if bad else "passed", detail, measured, blocks=bool(bad))
+        what = "rows with a key of their own"
+    looked = measured.rows - measured.missing
+    share = (looked - bad) / looked if looked else 1.0
+    good = share >= rule.mostly
+    detail = f"{share:.4f} of {looked:,} {what}, at least {rule.mostly} expected"
+    return make("passed" if good else "failed", detail, measured, blocks=not good)
 
 
 def _between(rule: Rule, value: Any, published: int, make: Callable[..., Verdict]) -> Verdict:
-    low, high = rule.kwargs.get("min_value"), rule.kwargs.get("max_value")
     if value is None:
         return make("not evaluated", "no value: no rows, or all NULL", Measured(published))
-    seen = value if isinstance(value, int | float) else str(value)
-    good = (low is None or seen >= low) and (high is None or seen <= high)
-    detail = f"{seen} is {'in' if good else 'outside'} [{low}, {high}]"
-    measured = Measured(published, value=seen)
+    low, high = (_like(value, rule.kwargs.get(k)) for k in ("min_value", "max_value"))
+    over_strictly, under_strictly = rule.kwargs.get("strict_min"), rule.kwargs.get("strict_max")
+    good = (low is None or (value > low if over_strictly else value >= low)) and (
+        high is None or (value < high if under_strictly else value <= high)
+    )
+    opening, closing = "(" if over_strictly else "[", ")" if under_strictly else "]"
+    detail = f"{value} is {'in' if good else 'outside'} {opening}{low}, {high}{closing}"
+    measured = Measured(published, value=value if isinstance(value, int | float) else str(value))
     return make("passed" if good else "failed", detail, measured, blocks=not good)
+
+
+def _like(value: Any, bound: Any) -> Any:
+    """A bound as YAML or JSON wrote it, in the type of the value that it bounds."""
+    if bound is None or isinstance(value, int | float):
+        return bound
+    if isinstance(value, dt.datetime):
+        moment = dt.datetime.fromisoformat(str(bound))
+        return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+    if isinstance(value, dt.date):
+        return dt.datetime.fromisoformat(str(bound)).date()
+    return str(bound)
 
 
 def _share(contract: Contract, rows: int, quarantined: int) -> Verdict:
@@ -233,12 +263,40 @@ def _outside(value: str, kwargs: Mapping[str, Any], low: str, high: str) -> str:
     return "(" + (" OR ".join(parts) or "FALSE") + ")"
 
 
-def _values(values: Sequence[object]) -> str:
-    return "(" + ", ".join(map(literal, values)) + ")"
+def _among(column: str, values: Sequence[object]) -> str:
+    known = [literal(v) for v in values if v is not None]
+    return f"{column} IN ({', '.join(known)})" if known else "FALSE"
+
+
+def _columns(rule: Rule) -> tuple[str, ...]:
+    """The columns a rule is about."""
+    named = [rule.kwargs[k] for k in ("column", "column_A", "column_B") if k in rule.kwargs]
+    return (*named, *rule.kwargs.get("column_list", ()))
+
+
+def _ignored(rule: Rule) -> str:
+    """SQL that is TRUE for a row without the values that the rule speaks of."""
+    if rule.type.endswith("_be_null"):
+        return "FALSE"
+    missing = [f"{quote(name)} IS NULL" for name in _columns(rule)]
+    match rule.kwargs.get("ignore_row_if"):
+        case "neither" | "never":
+            return "FALSE"
+        case "either_value_is_missing" | "any_value_is_missing":
+            return " OR ".join(missing)
+    return " AND ".join(missing)
+
+
+def _unknown(rule: Rule) -> list[str]:
+    """Arguments that the compiled rule would not respect."""
+    if rule.scope == "unsupported":
+        return []
+    known = _ARGUMENTS | ({"strict_min", "strict_max"} if rule.type.endswith("between") else set())
+    return sorted(set(rule.kwargs) - known)
 
 
 def _row_rule(rule: Rule) -> str:
-    """SQL that is TRUE for a violating row; NULL values violate only rules about NULL."""
+    """SQL that is TRUE for a violating row, and NULL or FALSE for one that is ignored."""
     k = rule.kwargs
     column = quote(k["column"]) if "column" in k else ""
     match rule.type.removeprefix("expect_"):
@@ -249,9 +307,9 @@ def _row_rule(rule: Rule) -> str:
         case "column_values_to_be_between":
             return _outside(column, k, "min_value", "max_value")
         case "column_values_to_be_in_set":
-            return f"{column} NOT IN {_values(k['value_set'])}"
+            return f"{column} IS NOT NULL AND NOT {_among(column, k['value_set'])}"
         case "column_values_to_not_be_in_set":
-            return f"{column} IN {_values(k['value_set'])}"
+            return _among(column, k["value_set"])
         case "column_values_to_match_regex":
             return f"NOT regexp_matches({column}, {literal(k['regex'])})"
         case "column_values_to_not_match_regex":
@@ -259,13 +317,23 @@ def _row_rule(rule: Rule) -> str:
         case "column_value_lengths_to_be_between":
             return _outside(f"length({column})", k, "min_value", "max_value")
         case "column_pair_values_a_to_be_greater_than_b":
-            wrong = "<" if k.get("or_equal") else "<="
-            return f"{quote(k['column_A'])} {wrong} {quote(k['column_B'])}"
+            return _unpaired(rule, ">=" if k.get("or_equal") else ">")
         case "column_pair_values_to_be_equal":
-            return f"{quote(k['column_A'])} <> {quote(k['column_B'])}"
+            return _unpaired(rule, "=")
     raise AssertionError(rule.type)
 
 
+def _unpaired(rule: Rule, operator: str) -> str:
+    a, b = map(quote, _columns(rule))
+    return f"NOT coalesce({a} {operator} {b}, FALSE) AND NOT ({_ignored(rule)})"
+
+
+#: What the compiled rules respect; the last four describe and change no verdict.
+_ARGUMENTS = {
+    *("column", "column_A", "column_B", "column_list", "min_value", "max_value", "value_set"),
+    *("regex", "or_equal", "ignore_row_if", "description", "meta", "notes", "severity"),
+}
+_UNIQUE = {"expect_column_values_to_be_unique", "expect_compound_columns_to_be_unique"}
 _TABLE_VALUES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "expect_table_row_count_to_be_between": lambda k: "count(*) {}",
     "expect_column_mean_to_be_between": lambda k: f"avg({quote(k['column'])}) {{}}",

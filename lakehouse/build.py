@@ -275,7 +275,7 @@ class Session:
         seen = self._read_all([*table.reads, name])
         pending = {n: Pending(absent=self.absent.get(n, frozenset())) for n in table.reads}
         targets = self.targets(table, pending, seen)
-        self._note_absent(table, targets, seen[name])
+        self._note_absent(table, targets)
         todo = [t for t in targets if t.action is Action.build]
         remove = [t.key for t in targets if t.action is Action.remove]
         waiting = tuple(
@@ -311,7 +311,7 @@ class Session:
             still_wanted=lambda: self._still_wanted(table),
         )
         versions = {n: seen[n].version for n in table.reads}
-        self._record(table, good, made, engine, versions, remove)
+        self._record(table, good, made, engine, versions)
         result = _result(table, good, made, blocked + old, waiting, engine)
         seconds = time.perf_counter() - began
         self.on_event(Event("committed", table.short, len(todo), len(todo), f"v{made.version}"))
@@ -320,13 +320,14 @@ class Session:
     def _read_all(self, names: Iterable[str]) -> dict[str, Snapshot]:
         return read_snapshots(self, [self.domain.tables[n] for n in names])
 
-    def _note_absent(self, table: Table, targets: Sequence[Target], actual: Snapshot) -> None:
+    def _note_absent(self, table: Table, targets: Sequence[Target]) -> None:
         held = (Action.wait, Action.blocked)
         self.absent[table.short] = frozenset(
             t.partition for t in targets if t.action in held and t.actual is None
         )
 
     def _still_wanted(self, table: Table) -> Mapping[str, str]:
+        self._batches.pop(table.short, None)
         seen = self._read_all([*table.reads, table.short])
         return {t.key: t.wanted for t in self.targets(table, {}, seen)}
 
@@ -387,7 +388,12 @@ class Session:
         return Input(
             name=read.table,
             storage=self.lake.place(table),
-            types=table.contract.types,
+            # Lineage columns are bronze's: what is derived from them in silver says nothing of a row.
+            types={
+                name: kind
+                for name, kind in table.contract.types.items()
+                if table.query is None or not name.startswith("_")
+            },
             partition_column=part.column if part else None,
             files=tuple(InputFile(f.path, f.partition) for f in read.files),
             event=part.event if part else None,
@@ -403,7 +409,6 @@ class Session:
         made: commit.Commit,
         engine: str,
         versions: Mapping[str, int],
-        remove: Sequence[str],
     ) -> None:
         rows = [
             self._row(
@@ -458,6 +463,7 @@ class Session:
             files=len(staged.files),
             result=result,
             rule=rule,
+            gates=table.contract.gates,
             engine=engine,
             started=ledger.now() - dt.timedelta(seconds=staged.seconds),
             seconds=staged.seconds,

@@ -46,6 +46,11 @@ class Table:
         return f"{self.layer}.{self.contract.name}"
 
     @property
+    def bare(self) -> str:
+        """The name inside its layer: ``flights``."""
+        return self.contract.name
+
+    @property
     def name(self) -> str:
         """The full name: ``flights.silver.flights``."""
         return f"{self.domain}.{self.short}"
@@ -125,9 +130,8 @@ def find(domains: Iterable[Domain], name: str) -> Table:
         CatalogError: None or several have that name.
     """
     tables = [table for domain in domains for table in domain.tables.values()]
-    for key in ("name", "short", "bare"):
-        names = {t: t.contract.name if key == "bare" else getattr(t, key) for t in tables}
-        found = [t for t in tables if names[t] == name]
+    for form in ("name", "short", "bare"):
+        found = [t for t in tables if getattr(t, form) == name]
         if len(found) == 1:
             return found[0]
         if found:

@@ -196,22 +196,25 @@ class _Transaction:
         still_wanted: Callable[[], Mapping[str, str]] | None,
     ) -> Commit:
         dropped: set[str] = set()
+        gone = set(remove)
 
         def actions(now: Snapshot) -> tuple[list[StagedFile], list[File]]:
             moved = now.version != planned and (now.files or planned >= 0)
             if moved and still_wanted is not None:
                 wanted = still_wanted()
                 dropped.update(o.key for o in staged if wanted.get(o.key) != o.wanted)
+                # A target to be removed wants no id; others may have given it rows meanwhile.
+                gone.intersection_update(key for key, id_ in wanted.items() if not id_)
             keep = [one for one in staged if one.key not in dropped]
             adds = [file for one in keep for file in one.files]
             own = {file.path for file in adds}
-            gone = {*remove, *(one.key for one in keep)}
-            removes = [f for f in now.files if _key(f) in gone and f.path not in own]
+            replaced = {*gone, *(one.key for one in keep)}
+            removes = [f for f in now.files if _key(f) in replaced and f.path not in own]
             return adds, removes
 
         version = self._commit(actions)
         published = tuple(one.key for one in staged if one.key not in dropped)
-        return Commit(version, published, tuple(sorted(dropped)), tuple(remove), self.attempts)
+        return Commit(version, published, tuple(sorted(dropped)), tuple(sorted(gone)), self.attempts)
 
     def replace_files(
         self, files: Sequence[StagedFile], replaced: Callable[[Snapshot], list[File]]
@@ -231,10 +234,10 @@ class _Transaction:
             adds = [file for file in adds if file.path not in live]
             if not adds and not removes:
                 return now.version
-            if self._add_columns(delta_table):
-                continue
             failure: Exception | None = None
             try:
+                if self._add_columns(delta_table):
+                    continue
                 self._write(delta_table, now, adds, removes)
             except (DeltaError, OSError) as error:
                 failure = error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -91,8 +92,6 @@ def _overlaps(table: Table, file: File, *intervals: Interval) -> bool:
     part = table.contract.lake.partition
     if part is None or part.grain is Grain.value or file.partition is None:
         return True
-    import datetime as dt
-
     covered = span(dt.date.fromisoformat(file.partition), part.grain, part.timezone)
     return any(covered.overlaps(one) for one in intervals)
 
@@ -123,4 +122,5 @@ def read(lake: Lake, pinned: Window, model: ModelDeclaration) -> pa.Table:
         con.execute("SET TimeZone = 'UTC'")
         mount(con, one)
         columns = ", ".join(map(quote, model.columns))
-        return con.sql(f"SELECT {columns} FROM {pinned.table.short}").to_arrow_table()
+        rows: pa.Table = con.sql(f"SELECT {columns} FROM {pinned.table.short}").to_arrow_table()
+        return rows

@@ -85,8 +85,12 @@ def _shift(date: dt.date, by: dt.timedelta, zone: ZoneInfo) -> dt.datetime:
         return local.astimezone(dt.UTC) + rest
     except OverflowError:
         # The first and last year of the calendar have nothing beyond them.
-        edge = dt.datetime.min if by < dt.timedelta(0) or date.year == 1 else dt.datetime.max
-        return edge.replace(tzinfo=dt.UTC)
+        early = by < dt.timedelta(0) or date.year == 1
+        return _FIRST if early else _LAST
+
+
+_FIRST = dt.datetime(1, 1, 1, tzinfo=dt.UTC)
+_LAST = dt.datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=dt.UTC)
 
 
 _UNITS = {"minute": "minutes", "hour": "hours", "day": "days", "week": "weeks"}

@@ -85,6 +85,7 @@ class BuildRow:
     files: int
     result: str
     rule: str
+    gates: str
     engine: str
     started: dt.datetime
     seconds: float
@@ -144,7 +145,7 @@ def schema_of(table: str) -> pa.Schema:
     """The Arrow schema of an ops table, from its row's annotations."""
     import pyarrow as pa
 
-    kinds = {
+    kinds: dict[str, pa.DataType] = {
         "str": pa.string(),
         "int": pa.int64(),
         "float": pa.float64(),
@@ -185,14 +186,15 @@ class Ledger:
 
     @functools.cached_property
     def _records(self) -> Mapping[str, Mapping[str, Record]]:
-        columns = ["table", "key", "wanted", "inputs", "result", "rule", "started"]
+        columns = ["table", "key", "wanted", "inputs", "result", "rule", "gates", "started"]
         rows = self.rows("builds", columns)
         found: dict[str, dict[str, Record]] = {}
         for row in sorted(rows, key=lambda r: r["started"]):
             of_table = found.setdefault(row["table"], {})
             before = of_table.get(row["key"], Record())
             if row["result"] == "blocked":
-                after = Record(before.inputs, {**before.blocked, row["wanted"]: row["rule"]})
+                tried = (row["wanted"], row["gates"] or "")
+                after = Record(before.inputs, {**before.blocked, tried: row["rule"]})
             elif row["result"] == "published":
                 after = Record(json.loads(row["inputs"]), {})
             else:
@@ -208,18 +210,20 @@ class Ledger:
 
     def rows(self, name: str, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """Rows of one ops table; none when it does not exist yet."""
-        return read_table(self.storage.at("ops", name), columns)
+        return read_table(self.storage.at("ops", name), columns, schema_of(name))
 
 
-def read_table(storage: Storage, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
-    """All rows of a small Delta table."""
+def read_table(
+    storage: Storage, columns: Sequence[str] | None = None, schema: pa.Schema | None = None
+) -> list[dict[str, Any]]:
+    """All rows of a small Delta table; columns that older files lack are NULL."""
     import pyarrow.dataset as ds
 
     found = snapshots.read(storage, storage.uri)
     if not found.files:
         return []
     paths = [f"{storage.root}/{file.path}" for file in found.files]
-    table = ds.dataset(paths, filesystem=storage.arrow(), format="parquet").to_table(
+    table = ds.dataset(paths, schema, filesystem=storage.arrow(), format="parquet").to_table(
         columns=list(columns) if columns else None
     )
     return [dict(row) for row in table.to_pylist()]
@@ -236,6 +240,7 @@ def append(
         storage.delta_uri(),
         pa.Table.from_pylist(list(rows), schema=schema),
         mode="append",
+        schema_mode="merge",
         storage_options=storage.delta_options(),
         configuration={"delta.enableExpiredLogCleanup": "false"},
         commit_properties=CommitProperties(custom_metadata={"run": run}, max_commit_retries=50),

@@ -80,7 +80,8 @@ def run(lake: Lake, sql: str, cut: Cut | None = None) -> pa.Table:
 
     try:
         with _connection(lake, sql, cut or Cut()) as con:
-            return con.sql(sql).to_arrow_table()
+            result: pa.Table = con.sql(sql).to_arrow_table()
+            return result
     except duckdb.Error as error:
         raise CatalogError(
             "run the query", str(error)[:800], "correct it; 'lake show' lists tables and columns"
@@ -119,7 +120,7 @@ def _named(sql: str) -> set[str]:
 
 
 def _mount(lake: Lake, con: duckdb.DuckDBPyConnection, name: str, cut: Cut) -> None:
-    if name.split(".")[0] == "ops":
+    if name.startswith("ops."):
         _mount_ops(lake, con, name)
         return
     base = name.removesuffix(QUARANTINE)

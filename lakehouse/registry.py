@@ -141,7 +141,11 @@ def prepare_process() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    for name in ("mlflow.store.db.utils", "mlflow.utils.environment", "alembic"):
+    # By default MLflow asks a stopped server for minutes; these are seconds.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    # Standard output belongs to --json.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    for name in ("mlflow.store", "mlflow.utils.environment", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
@@ -401,4 +405,4 @@ def _mlflow_errors(asked: str) -> Iterator[None]:
         yield
     except (MlflowException, OSError) as error:
         remedy = "is MLflow up? lake status; its address is MLFLOW_TRACKING_URI"
-        raise ModelError(asked, str(error).splitlines()[0], remedy) from error
+        raise ModelError(asked, str(error).splitlines()[0][:300], remedy) from error

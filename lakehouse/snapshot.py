@@ -11,9 +11,9 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from lakehouse.errors import PlanError, StorageError
@@ -211,24 +211,18 @@ def of(table: DeltaTable, name: str) -> Snapshot:
 
     actions = pa.table(table.get_add_actions(flatten=True))
     columns = table.metadata().partition_columns
-    values: Iterable[object] = (
-        actions[f"partition.{columns[0]}"].to_pylist() if columns else [None] * actions.num_rows
-    )
-    rows = (
-        actions["num_records"].to_pylist()
-        if "num_records" in actions.column_names
-        else [0] * actions.num_rows
-    )
-    files = (
-        _file(path, size, count, value, added)
-        for path, size, count, value, added in zip(
-            actions["path"].to_pylist(),
-            actions["size_bytes"].to_pylist(),
-            rows,
-            values,
-            actions["modification_time"].to_pylist(),
-            strict=True,
-        )
+    nothing = [None] * actions.num_rows
+
+    def column(key: str) -> list[Any]:
+        return actions[key].to_pylist() if key in actions.column_names else nothing
+
+    files = map(
+        _file,
+        column("path"),
+        column("size_bytes"),
+        column("num_records"),
+        column(f"partition.{columns[0]}") if columns else nothing,
+        column("modification_time"),
     )
     return Snapshot(name, table.version(), tuple(sorted(files, key=lambda f: f.path)))
 

@@ -110,7 +110,10 @@ class Storage:
 
         if not self.is_s3:
             return pyarrow.fs.LocalFileSystem()
-        return _arrow_s3(self.endpoint, self.region, self.path_style, *self._keys().values())
+        made: pyarrow.fs.FileSystem = _arrow_s3(
+            self.endpoint, self.region, self.path_style, *self._keys().values()
+        )
+        return made
 
     def fsspec(self) -> fsspec.AbstractFileSystem:
         """An fsspec filesystem (s3fs): listing and landing files."""
@@ -229,7 +232,7 @@ def _arrow_s3(
         secret_key=secret,
         session_token=token,
         region=region,
-        scheme=scheme or "https",
+        scheme="http" if scheme == "http" else "https",
         endpoint_override=host or None,
         force_virtual_addressing=not path_style,
         connect_timeout=10,

@@ -107,7 +107,7 @@ def _show_plan(session: Session, found: Plan) -> None:
     rows = []
     for group in _grouped(found.targets):
         first = group[0]
-        engine, because = session.route(session.domain.tables[first.table], group)
+        engine, _ = session.route(session.domain.tables[first.table], group)
         rows.append(
             [
                 first.table,

@@ -14,6 +14,7 @@ from lakehouse import snapshot as snapshots
 from lakehouse.build import Lake
 from lakehouse.catalog import Table
 from lakehouse.cli import screen
+from lakehouse.errors import LakehouseError
 from lakehouse.ledger import Ledger
 from lakehouse.settings import load
 
@@ -33,7 +34,7 @@ def show(table: str | None, as_json: bool) -> None:
 
 
 def _show_all(lake: Lake, *, as_json: bool) -> None:
-    rows = []
+    rows: list[list[Any]] = []
     for domain in lake.domains:
         for table in domain.order:
             found = snapshots.read(lake.place(table), table.name)
@@ -138,7 +139,7 @@ def _echo(value: Any) -> None:
 @click.option("--limit", default=100, show_default=True, help="Rows shown; --json shows all.")
 @screen.json_option
 def query(sql: str, at: tuple[str, ...], run_id: str | None, limit: int, as_json: bool) -> None:
-    """Run SQL over the lake: silver.flights, silver.flights__quarantine, ops.runs …"""
+    """Run SQL over the lake: silver.flights, silver.flights__quarantine, ops.runs."""
     from lakehouse import query as queries
 
     lake = screen.lake()
@@ -227,7 +228,7 @@ def lint(as_json: bool) -> int:
         for model in sorted((path / "models").glob("*.yaml")):
             try:
                 declaration.load(model).check_entries()
-            except catalog.LakehouseError as error:
+            except LakehouseError as error:
                 problems.append(error)
     if as_json:
         _echo({"schema": 1, "problems": [p.to_json() for p in problems]})

@@ -1,4 +1,4 @@
-"""How results look: tables on a screen, plain columns in a pipe, progress where somebody watches."""
+"""How results look: tables on a screen, plain columns in a pipe, progress for who watches."""
 
 from __future__ import annotations
 
@@ -105,8 +105,13 @@ class _Bars:
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-        from rich.progress import TimeElapsedColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+        )
 
         self.bars = Progress(
             TextColumn("{task.description:<22}"),

@@ -1,0 +1,1 @@
+"""Engines: targets into staged files, by one Protocol."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from lakehouse.catalog import Table
+from lakehouse.errors import PlanError
 from lakehouse.landing import Batch
 from lakehouse.planning.difference import INPUTS, differences, forced, unless_blocked
 from lakehouse.planning.target import Action, Reason, Record, Target
@@ -20,6 +21,7 @@ def plan_batches(
     records: Mapping[str, Record],
     force: bool | frozenset[str],
 ) -> tuple[Target, ...]:
+    """The targets of a bronze table; see :func:`lakehouse.planning.plan_table`."""
     live = actual.batches
     targets = []
     for batch in batches:
@@ -44,8 +46,9 @@ def plan_batches(
             batch=batch,
             batch_id=batch.id,
         )
-        targets.append(unless_blocked(target, records.get(batch.id)))
+        targets.append(unless_blocked(table, target, records.get(batch.id)))
     if table.contract.lake.on_gone == "remove":
+        _refuse_to_empty(table, live, batches)
         present = {batch.id for batch in batches}
         targets.extend(
             Target(
@@ -60,3 +63,15 @@ def plan_batches(
             if batch not in present
         )
     return tuple(targets)
+
+
+def _refuse_to_empty(table: Table, live: Mapping[str, object], batches: Sequence[Batch]) -> None:
+    """An empty listing is far more often a wrong address than the end of all files."""
+    source = table.contract.lake.source
+    if live and not batches and source is not None:
+        raise PlanError(
+            f"remove the {len(live)} batches of {table.name} that are gone from the source",
+            f"nothing is listed for {source.path}: every row would go",
+            "see that LAKE_LANDING is right and the landing zone is there; if all files are gone "
+            f"for good, write 'on_gone: keep' in {table.contract.path}, or delete the table",
+        )

@@ -15,11 +15,13 @@ INPUTS = "inputs"
 
 
 def forced(force: bool | frozenset[str], *names: str | None) -> bool:
+    """Whether a target of these names is rebuilt whatever its id."""
     return force if isinstance(force, bool) else any(name in force for name in names)
 
 
-def unless_blocked(target: Target, record: Record | None) -> Target:
-    rule = record.blocked.get(target.wanted) if record else None
+def unless_blocked(table: Table, target: Target, record: Record | None) -> Target:
+    """The target, or that it stays blocked: its id was refused before and nothing has changed."""
+    rule = record.blocked.get((target.wanted, table.contract.gates)) if record else None
     if rule is None or any(reason.code == "forced" for reason in target.reasons):
         return target
     return replace(
@@ -28,6 +30,7 @@ def unless_blocked(target: Target, record: Record | None) -> Target:
 
 
 def differences(table: Table, wanted: str, have: BuildId | None) -> list[Reason]:
+    """Which parts of two ids differ; a changed definition that is accepted does not."""
     if have is None:
         return [Reason("missing")]
     sql, contract, inputs = wanted.split("-")

@@ -109,7 +109,7 @@ class _View:
         waits = self._waits(partition)
         if waits and have is None:
             return replace(target, action=Action.wait, reasons=waits)
-        return unless_blocked(target, self.records.get(target.key))
+        return unless_blocked(self.table, target, self.records.get(target.key))
 
     def _upstream(self, partition: str | None) -> list[Reason]:
         reasons = []

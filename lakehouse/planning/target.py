@@ -119,11 +119,11 @@ class Record:
 
     Attributes:
         inputs: As :attr:`Target.inputs`.
-        blocked: Wanted id → the rule that blocked it.
+        blocked: (Wanted id, its gates) → the rule that blocked it.
     """
 
     inputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    blocked: Mapping[str, str] = field(default_factory=dict)
+    blocked: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

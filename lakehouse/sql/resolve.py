@@ -85,7 +85,7 @@ def _nested(inputs: Mapping[str, Input]) -> dict[str, object]:
     return dict(nested)
 
 
-def _macro_type(annotator: object, node: exp.Anonymous) -> None:
+def _macro_type(_annotator: object, node: exp.Anonymous) -> None:
     kinds = {"to_utc_timestamp": "TIMESTAMPTZ", "from_utc_timestamp": "TIMESTAMP"}
     node.type = exp.DataType.build(kinds.get(node.name.lower(), "UNKNOWN"), dialect="duckdb")
 

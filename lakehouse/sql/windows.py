@@ -67,6 +67,8 @@ def _order(window: exp.Window, whole: exp.Window, keys: Keys) -> Iterator[Proble
     if by_row and not keys.total(window, columns):
         message = f"{_name(function)}: rows may be equal in this order, so either may come first"
         remedy = "end the ORDER BY with the key of the rows (of bronze: _source_file, _row)"
+        if not isinstance(function, _BY_ROW):
+            remedy += ", or write RANGE for ROWS: equal rows then share the value"
         yield window, "window-order", message, remedy
 
 

@@ -171,7 +171,7 @@ def _remove_sockets(ports: Mapping[str, int]) -> None:
     for name, port in ports.items():
         if name.startswith("s3"):
             for socket in (f"s3-{port}", f"filer-{port}", f"*-grpc-{port + GRPC_OFFSET}"):
-                for path in Path("/tmp").glob(f"seaweedfs-{socket}.sock"):
+                for path in Path("/tmp").glob(f"seaweedfs-{socket}.sock"):  # noqa: S108
                     with contextlib.suppress(OSError):
                         path.unlink()
 

@@ -38,7 +38,7 @@ def spawn(command: Sequence[str], environment: Mapping[str, str], log: Path) -> 
     """
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with contextlib.suppress(FileNotFoundError):
-        os.replace(log, log.with_name(log.name + ".1"))
+        log.replace(log.with_name(log.name + ".1"))
     return os.posix_spawn(
         command[0],
         list(command),

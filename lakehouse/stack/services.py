@@ -151,9 +151,19 @@ def _program(name: str) -> str:
 
 
 def _s3_ready(site: Site, _started: float) -> bool:
-    # The bucket is made last, after the S3 port answers.
-    at_s3 = _get(site.ports["s3"], "/healthz") == 200
-    return at_s3 and _get(site.ports["s3.filer"], f"/buckets/{BUCKET}/") == 200
+    # The bucket is made last; but after a crash the volumes may be known to the master only
+    # seconds later, and until then every stored object answers "internal error".
+    port = site.ports
+    at_s3 = _get(port["s3"], "/healthz") == 200
+    return at_s3 and _volumes_known(site) and _get(port["s3.filer"], f"/buckets/{BUCKET}/") == 200
+
+
+def _volumes_known(site: Site) -> bool:
+    try:
+        found = json.loads(_ask("GET", site.ports["s3.master"], "/dir/status")[1])
+        return bool(found["Topology"]["DataCenters"])
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        return False
 
 
 def _origins(site: Site, name: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from lakehouse.contract import digest
 from lakehouse.errors import ModelError
-from lakehouse.training.strictyaml import did_you_mean
+from lakehouse.strictyaml import did_you_mean
 
 __all__ = ["Classifier", "Code"]
 

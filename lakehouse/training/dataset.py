@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lakehouse.errors import ModelError
 from lakehouse.interval import Interval
 from lakehouse.training.declaration import ModelDeclaration
-from lakehouse.training.strictyaml import did_you_mean
+from lakehouse.strictyaml import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

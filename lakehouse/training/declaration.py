@@ -28,7 +28,7 @@ from lakehouse.contract import digest
 from lakehouse.errors import ModelError
 from lakehouse.interval import Interval, duration
 from lakehouse.training.code import Classifier, Code
-from lakehouse.training.strictyaml import did_you_mean, read
+from lakehouse.strictyaml import did_you_mean, read
 
 __all__ = [
     "LOWER_IS_BETTER",

@@ -62,9 +62,9 @@ def calibration_plot(evaluations: Sequence[Evaluation]) -> Figure:
     axes.set(xlim=(0, 1), ylim=(0, 1.005), ylabel="Observed share")
     axes.legend(loc="upper left", frameon=False)
     axes.tick_params(labelbottom=False)
-    bins = evaluations[0].calibration
-    centres = [(b.low + b.high) / 2 for b in bins]
-    counts.bar(centres, [b.rows for b in bins], width=0.092, color=_CANDIDATE, alpha=0.75)
+    of = evaluations[0].calibration
+    centres = [(b.low + b.high) / 2 for b in of]
+    counts.bar(centres, [b.rows for b in of], width=0.092, color=_CANDIDATE, alpha=0.75)
     counts.set(xlim=(0, 1), xlabel="Predicted probability", ylabel="Rows")
     counts.yaxis.set_major_formatter("{x:,.0f}")
     counts.locator_params(axis="y", nbins=3)

@@ -191,6 +191,7 @@ SELECT
   f.carrier, f.origin, f.dest, f.tailnum,
   CAST(extract(hour FROM f.sched_dep_local) * 60 + extract(minute FROM f.sched_dep_local) AS INTEGER)
     AS dep_minute_of_day,
+  CAST(extract(hour FROM f.sched_dep_local) AS INTEGER) AS dep_hour,
   CAST(isodow(f.flight_date) AS INTEGER) AS dep_isodow,
   CAST(f.due_minute - f.sched_minute AS INTEGER) AS block_min,
   f.distance_mi,

@@ -10,9 +10,9 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from lakehouse.errors import ModelError
+from lakehouse.errors import LakehouseError, ModelError
 
-__all__ = ["did_you_mean", "read"]
+__all__ = ["complaint", "did_you_mean", "document", "line_of", "read"]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -31,24 +31,39 @@ def read(path: Path, model: type[M], *, context: Mapping[str, Any]) -> M:
     asked = f"read the model declaration {path}"
     try:
         text = path.read_text(encoding="utf-8")
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        for twice in _written_twice(root):
-            found = f"key {twice.value!r} is written twice"
-            where = f"{path}:{twice.start_mark.line + 1}"
-            raise ModelError(asked, found, "keep one of the two", file=where)
-        return model.model_validate(yaml.safe_load(text), context=dict(context))
     except OSError as error:
         raise ModelError(asked, str(error), "write the declaration", file=str(path)) from error
     except UnicodeDecodeError as error:
         raise ModelError(asked, str(error), "save the file as UTF-8", file=str(path)) from error
+    root, raw = document(text, str(path), asked, ModelError)
+    try:
+        return model.model_validate(raw, context=dict(context))
+    except ValidationError as error:
+        at, found, remedy = complaint(model, error)
+        raise ModelError(asked, found, remedy, file=f"{path}:{line_of(root, at)}") from error
+
+
+def document(
+    text: str, path: str, asked: str, kind: type[LakehouseError]
+) -> tuple[yaml.Node | None, Any]:
+    """A YAML text as nodes, which know their lines, and as values.
+
+    Raises:
+        LakehouseError: Of ``kind``: it is not YAML, or writes a key twice.
+    """
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        raw = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
         found = f"not YAML: {getattr(error, 'problem', error)}"
-        raise ModelError(asked, found, f"mend line {line}", file=f"{path}:{line}") from error
-    except ValidationError as error:
-        at, found, remedy = _complaint(model, error)
-        raise ModelError(asked, found, remedy, file=f"{path}:{line_of(root, at)}") from error
+        raise kind(asked, found, f"mend line {line}", file=f"{path}:{line}") from error
+    for twice in _written_twice(root):
+        where = f"{path}:{twice.start_mark.line + 1}"
+        found = f"key {twice.value!r} is written twice"
+        raise kind(asked, found, "keep one of the two", file=where)
+    return root, raw
 
 
 def did_you_mean(word: str, known: Collection[str]) -> str:
@@ -75,9 +90,10 @@ def line_of(node: yaml.Node | None, at: Sequence[str | int]) -> int:
     return line
 
 
-def _complaint(
+def complaint(
     model: type[BaseModel], error: ValidationError
 ) -> tuple[tuple[str | int, ...], str, str]:
+    """Where a model was not met, what was found there, and the remedy."""
     # A misspelled key is also a missing one: the first says what to do.
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     at = first["loc"]
@@ -96,7 +112,7 @@ def _fields(model: type[BaseModel], at: Sequence[str | int]) -> set[str]:
     for key in at:
         if isinstance(key, str) and key in model.model_fields:
             model = next(_models(model.model_fields[key].annotation), model)
-    return set(model.model_fields)
+    return {field.alias or name for name, field in model.model_fields.items()}
 
 
 def _models(kind: Any) -> Iterator[type[BaseModel]]:

@@ -1,0 +1,221 @@
+"""What a contract holds: columns, rules, and the library's own strict part."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from lakehouse.interval import Grain, duration
+
+__all__ = [
+    "LANDED_COLUMNS",
+    "QUARANTINED_SHARE",
+    "TYPES",
+    "Column",
+    "ColumnPolicy",
+    "Contract",
+    "Partition",
+    "Properties",
+    "Read",
+    "Rows",
+    "Rule",
+    "Source",
+    "Waiver",
+    "digest",
+]
+
+#: The types a column may have: DuckDB's names, each with one meaning on every engine and in Delta.
+TYPES = ("VARCHAR", "INTEGER", "BIGINT", "DOUBLE", "BOOLEAN", "DATE", "TIMESTAMPTZ")
+
+#: What every bronze table has besides the landed columns.
+LANDED_COLUMNS = {
+    "_batch": "VARCHAR",
+    "_source_file": "VARCHAR",
+    "_row": "BIGINT",
+    "_landed_at": "TIMESTAMPTZ",
+}
+
+
+#: Table rule that every table has: see ``max_quarantined``.
+QUARANTINED_SHARE = "quarantined_share"
+
+
+def _duration(value: object) -> object:
+    # A bare number would be taken for seconds.
+    return value if isinstance(value, dt.timedelta) else duration(str(value))
+
+
+Duration = Annotated[dt.timedelta, BeforeValidator(_duration)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(_Strict):
+    """Where a bronze table's files land and how they are read."""
+
+    path: str
+    format: Literal["csv", "jsonl", "parquet"]
+    header: bool = True
+    delimiter: str = Field(",", min_length=1, max_length=1)
+    quote: str = Field('"', max_length=1)
+    null_values: tuple[str, ...] = ("",)
+    encoding: str = "utf-8"
+    compression: Literal["auto", "none", "gzip", "zstd"] = "auto"
+    batch: Literal["file", "hour", "day"] = "file"
+
+
+class Partition(_Strict):
+    """How a table is cut into build targets.
+
+    Attributes:
+        column: The Delta partition column.
+        grain: Its period, or ``value``.
+        timezone: The zone in which a period begins.
+        event: The column whose time the partition holds (for lookback filters).
+        expression: Bronze only: SQL over the landed text columns that gives ``column``.
+    """
+
+    column: str
+    grain: Grain
+    timezone: str = "UTC"
+    event: str | None = None
+    expression: str | None = None
+
+
+class Read(_Strict):
+    """How far and how strictly a table reads one input."""
+
+    lookback: Duration = dt.timedelta(0)
+    lookahead: Duration = dt.timedelta(0)
+    when_changed: Literal["rebuild", "new_partitions", "ignore"] = "rebuild"
+
+
+class ColumnPolicy(_Strict):
+    """What to do with files whose columns differ from the contract's."""
+
+    extra: Literal["refuse_file", "quarantine_file", "ignore"] = "quarantine_file"
+    missing: Literal["refuse_file", "null"] = "refuse_file"
+
+
+class Rows(_Strict):
+    """The input whose every row must be published, quarantined or superseded."""
+
+    from_: str = Field(alias="from")
+
+
+class Waiver(_Strict):
+    """Somebody's dated permission for one rule to fail."""
+
+    rule: str
+    until: dt.date
+    by: str
+    because: str = Field(min_length=3)
+
+
+class Properties(_Strict):
+    """The library's own part of a contract (``customProperties: lakehouse``)."""
+
+    source: Source | None = None
+    partition: Partition | None = None
+    columns: ColumnPolicy = ColumnPolicy()
+    on_gone: Literal["keep", "remove"] = "keep"
+    reads: dict[str, Read] = {}
+    rows: Rows | None = None
+    engine: Literal["auto", "dask", "local", "spark"] = "auto"
+    waivers: tuple[Waiver, ...] = ()
+    accepts: tuple[str, ...] = ()
+    max_quarantined: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its DuckDB type, unit and whether it is part of the key."""
+
+    name: str
+    type: str
+    unit: str | None = None
+    description: str | None = None
+    key: int | None = None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One expectation, by its Great Expectations name.
+
+    Attributes:
+        id: Written by the author, or derived (``carrier_required``, ``primary_key``).
+        type: The expectation's name.
+        kwargs: Its arguments, without ``mostly``.
+        mostly: Below 1 the rule counts and never quarantines.
+        scope: ``row`` quarantines, ``table`` blocks, ``unsupported`` is not evaluated.
+    """
+
+    id: str
+    type: str
+    kwargs: Mapping[str, Any]
+    mostly: float
+    scope: Literal["row", "table", "unsupported"]
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What one table promises. Grain: as its primary key says."""
+
+    name: str
+    version: str
+    path: str
+    description: str | None
+    columns: tuple[Column, ...]
+    rules: tuple[Rule, ...]
+    lake: Properties
+    sla: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The primary key's columns in their order; empty when none is declared."""
+        keyed = [c for c in self.columns if c.key is not None]
+        return tuple(c.name for c in sorted(keyed, key=lambda c: c.key or 0))
+
+    @property
+    def types(self) -> dict[str, str]:
+        """Column names with their DuckDB types, in the published order."""
+        return {c.name: c.type for c in self.columns}
+
+    @functools.cached_property
+    def id(self) -> str:
+        """Ten hex digits that change when, and only when, the published rows could."""
+        rows = [[r.id, r.type, dict(r.kwargs), r.mostly] for r in self.rules if r.scope == "row"]
+        part = self.lake.partition
+        reads = {
+            name: [read.lookback.total_seconds(), read.lookahead.total_seconds()]
+            for name, read in sorted(self.lake.reads.items())
+        }
+        return digest(
+            [[c.name, c.type, c.key] for c in self.columns],
+            rows,
+            [part.column, part.grain, part.timezone] if part else None,
+            reads,
+            self.lake.rows.from_ if self.lake.rows else None,
+        )
+
+    @functools.cached_property
+    def gates(self) -> str:
+        """Ten hex digits of what can block a target: when it changes, a blocked one is tried again."""
+        rules = [[r.id, r.type, dict(r.kwargs), r.mostly] for r in self.rules]
+        waivers = [w.model_dump() for w in self.lake.waivers]
+        return digest(rules, waivers, self.lake.max_quarantined)
+
+
+def digest(*parts: object) -> str:
+    """Ten hex digits of a canonical JSON form: the length of every id in a build directory."""
+    text = json.dumps(parts, sort_keys=True, default=str, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]

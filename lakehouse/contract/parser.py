@@ -1,0 +1,190 @@
+"""A contract file into a contract; every complaint names its line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from lakehouse.contract import rules, standard
+from lakehouse.contract.model import (
+    LANDED_COLUMNS,
+    QUARANTINED_SHARE,
+    TYPES,
+    Column,
+    Contract,
+    Properties,
+    Rule,
+)
+from lakehouse.errors import ContractError
+from lakehouse.interval import Grain
+from lakehouse.strictyaml import complaint, did_you_mean, document, line_of
+
+__all__ = ["parse"]
+
+_At = tuple[str | int, ...]
+
+
+def parse(text: str, path: str) -> Contract:
+    """Read a contract.
+
+    Args:
+        text: YAML in the form of the standard.
+        path: The file's name, for messages.
+
+    Raises:
+        ContractError: With the file, the line and the remedy.
+    """
+    return _Parser(text, path).contract()
+
+
+class _Parser:
+    """One reading of one file."""
+
+    def __init__(self, text: str, path: str) -> None:
+        self.path, self.asked = path, f"read the contract {path}"
+        self.node, self.raw = document(text, path, self.asked, ContractError)
+        if not isinstance(self.raw, dict):
+            raise self._error((), "the file holds no mapping", "begin with 'apiVersion: v3.1.0'")
+
+    def _error(self, at: Sequence[str | int], found: str, remedy: str) -> ContractError:
+        where = f"{self.path}:{line_of(self.node, at)}"
+        return ContractError(self.asked, found, remedy, file=where)
+
+    def contract(self) -> Contract:
+        for at, found, remedy in standard.complaints(self.raw):
+            raise self._error(at, found, remedy)
+        schema, lake = self.raw["schema"][0], self._properties()
+        columns = tuple(self._columns(schema, lake))
+        all_rules = tuple(self._rules(schema))
+        self._check_partition(lake, columns)
+        self._check_rules(lake, columns, all_rules)
+        return Contract(
+            name=schema["name"],
+            version=str(self.raw.get("version", "")),
+            path=self.path,
+            description=schema.get("description") or self._purpose(),
+            columns=columns,
+            rules=all_rules,
+            lake=lake,
+            sla=tuple(self.raw.get("slaProperties") or ()),
+        )
+
+    def _purpose(self) -> str | None:
+        described = self.raw.get("description")
+        return described.get("purpose") if isinstance(described, dict) else None
+
+    def _properties(self) -> Properties:
+        for i, one in enumerate(self.raw.get("customProperties") or []):
+            if one.get("property") != "lakehouse":
+                continue
+            try:
+                return Properties.model_validate(one.get("value") or {})
+            except ValidationError as error:
+                at, found, remedy = complaint(Properties, error)
+                raise self._error(("customProperties", i, "value", *at), found, remedy) from error
+        return Properties()
+
+    # --- columns ------------------------------------------------------------------------------
+
+    def _columns(self, schema: Mapping[str, Any], lake: Properties) -> Iterator[Column]:
+        seen: set[str] = set()
+        for i, prop in enumerate(schema.get("properties") or []):
+            at = ("schema", 0, "properties", i)
+            column = self._column(at, prop)
+            if column.name.lower() in seen:
+                raise self._error(at, f"column {column.name!r} twice", "name each column once")
+            if lake.source and column.name in LANDED_COLUMNS:
+                found = f"column {column.name} is added by the reader"
+                raise self._error(at, found, "delete it here")
+            seen.add(column.name.lower())
+            yield column
+        if lake.source is None:
+            return
+        if lake.partition and lake.partition.column.lower() not in seen:
+            kind = "VARCHAR" if lake.partition.grain is Grain.value else "DATE"
+            yield Column(lake.partition.column, kind)
+        for name, kind in LANDED_COLUMNS.items():
+            yield Column(name, kind)
+
+    def _column(self, at: _At, prop: Mapping[str, Any]) -> Column:
+        name, written = prop.get("name"), prop.get("physicalType")
+        kind = str(written or "").upper()
+        if not name:
+            raise self._error(at, "a column without a name", "add 'name:'")
+        if kind not in TYPES:
+            found = f"column {name}: physicalType {written!r}"
+            raise self._error((*at, "physicalType"), found, f"use one of {', '.join(TYPES)}")
+        units = [p["value"] for p in prop.get("customProperties") or [] if p["property"] == "unit"]
+        key = prop.get("primaryKeyPosition", 1) if prop.get("primaryKey") else None
+        return Column(name, kind, str(units[0]) if units else None, prop.get("description"), key)
+
+    # --- rules --------------------------------------------------------------------------------
+
+    def _rules(self, schema: Mapping[str, Any]) -> Iterator[Rule]:
+        seen: set[str] = set()
+        for at, one in self._all_rules(schema):
+            if one.id in seen:
+                raise self._error(at, f"rule id {one.id!r} twice", "give each rule its own id")
+            seen.add(one.id)
+            yield one
+
+    def _all_rules(self, schema: Mapping[str, Any]) -> Iterator[tuple[_At, Rule]]:
+        properties = schema.get("properties") or []
+        for i, prop in enumerate(properties):
+            at = ("schema", 0, "properties", i)
+            yield from ((at, one) for one in rules.implied(prop))
+            yield from self._written((*at, "quality"), prop.get("quality"), prop["name"])
+        keyed = [p for p in properties if p.get("primaryKey")]
+        names = [
+            p["name"] for p in sorted(keyed, key=lambda p: int(p.get("primaryKeyPosition", 1)))
+        ]
+        if names:
+            yield ("schema", 0), rules.primary_key(names)
+        yield from self._written(("schema", 0, "quality"), schema.get("quality"), None)
+
+    def _written(
+        self, at: _At, entries: Sequence[Mapping[str, Any]] | None, column: str | None
+    ) -> Iterator[tuple[_At, Rule]]:
+        for i, quality in enumerate(entries or ()):
+            here = (*at, i)
+            if not quality.get("id"):
+                raise self._error(here, "a rule without an id", "add 'id: <what_it_says>'")
+            made = rules.rule(quality, column)
+            for found, remedy in rules.wrong_arguments(made):
+                raise self._error(here, f"rule {made.id}: {found}", remedy)
+            yield here, made
+
+    # --- what refers to what ------------------------------------------------------------------
+
+    def _check_partition(self, lake: Properties, columns: Sequence[Column]) -> None:
+        at, part = ("customProperties",), lake.partition
+        if part is None:
+            return
+        types = {c.name: c.type for c in columns}
+        for column in filter(None, (part.column, part.event)):
+            if column not in types:
+                found = f"partition names column {column!r}"
+                raise self._error(at, found, did_you_mean(column, types))
+        if part.grain is not Grain.value and types[part.column] != "DATE":
+            found = f"partition column {part.column} of type {types[part.column]}"
+            raise self._error(at, found, "make it a DATE")
+        if lake.source and not part.expression:
+            raise self._error(at, "a bronze partition without expression", "add 'expression:'")
+
+    def _check_rules(
+        self, lake: Properties, columns: Sequence[Column], found: Sequence[Rule]
+    ) -> None:
+        names = {c.name for c in columns}
+        for one in found:
+            for name in rules.columns_of(one):
+                if name not in names:
+                    told = f"rule {one.id} names column {name!r}"
+                    raise self._error(("schema", 0), told, did_you_mean(name, names))
+        known = {one.id for one in found}
+        for waiver in lake.waivers:
+            # The rules that every table has can be waived like written ones.
+            if waiver.rule not in known | {QUARANTINED_SHARE}:
+                told = f"waiver for rule {waiver.rule!r}"
+                raise self._error(("customProperties",), told, did_you_mean(waiver.rule, known))

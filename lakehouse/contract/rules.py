@@ -1,0 +1,167 @@
+"""A contract's quality entries as expectations: Great Expectations' names, and the standard's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from lakehouse.contract.model import Rule
+from lakehouse.strictyaml import did_you_mean
+
+__all__ = [
+    "ROW_RULES",
+    "TABLE_RULES",
+    "columns_of",
+    "implied",
+    "primary_key",
+    "rule",
+    "wrong_arguments",
+]
+
+_BOUNDS = frozenset({"min_value", "max_value"})
+_STRICT = frozenset({"strict_min", "strict_max"})
+_PAIR = frozenset({"column_A", "column_B"})
+_COLUMN = frozenset({"column"})
+
+#: Row rule → (arguments it needs, arguments of which it needs one, arguments it may have).
+_ROW: Mapping[str, tuple[frozenset[str], frozenset[str], frozenset[str]]] = {
+    "column_values_to_not_be_null": (_COLUMN, frozenset(), frozenset()),
+    "column_values_to_be_null": (_COLUMN, frozenset(), frozenset()),
+    "column_values_to_be_between": (_COLUMN, _BOUNDS, _STRICT),
+    "column_values_to_be_in_set": (_COLUMN | {"value_set"}, frozenset(), frozenset()),
+    "column_values_to_not_be_in_set": (_COLUMN | {"value_set"}, frozenset(), frozenset()),
+    "column_values_to_match_regex": (_COLUMN | {"regex"}, frozenset(), frozenset()),
+    "column_values_to_not_match_regex": (_COLUMN | {"regex"}, frozenset(), frozenset()),
+    "column_value_lengths_to_be_between": (_COLUMN, _BOUNDS, _STRICT),
+    "column_pair_values_a_to_be_greater_than_b": (_PAIR, frozenset(), frozenset({"or_equal"})),
+    "column_pair_values_to_be_equal": (_PAIR, frozenset(), frozenset()),
+}
+#: Table rule → the same.
+_TABLE: Mapping[str, tuple[frozenset[str], frozenset[str], frozenset[str]]] = {
+    "column_values_to_be_unique": (_COLUMN, frozenset(), frozenset()),
+    "compound_columns_to_be_unique": (frozenset({"column_list"}), frozenset(), frozenset()),
+    "table_row_count_to_be_between": (frozenset(), _BOUNDS, frozenset()),
+    "column_mean_to_be_between": (_COLUMN, _BOUNDS, _STRICT),
+    "column_min_to_be_between": (_COLUMN, _BOUNDS, _STRICT),
+    "column_max_to_be_between": (_COLUMN, _BOUNDS, _STRICT),
+    "column_sum_to_be_between": (_COLUMN, _BOUNDS, _STRICT),
+}
+
+#: Expectations about single rows: a violating row is quarantined.
+ROW_RULES = frozenset(f"expect_{name}" for name in _ROW)
+#: Expectations about a whole target: it is blocked.
+TABLE_RULES = frozenset(f"expect_{name}" for name in _TABLE)
+
+
+def columns_of(one: Rule) -> list[str]:
+    """The columns that a rule names."""
+    named = [one.kwargs[key] for key in ("column", "column_A", "column_B") if key in one.kwargs]
+    return [*named, *one.kwargs.get("column_list", [])]
+
+
+def implied(prop: Mapping[str, Any]) -> Iterator[Rule]:
+    """The rules that a column's own keys say: ``required``, ``unique``, part of the key."""
+    name = prop["name"]
+    if prop.get("required") or prop.get("primaryKey"):
+        kind = "expect_column_values_to_not_be_null"
+        yield Rule(f"{name}_required", kind, {"column": name}, 1.0, "row")
+    if prop.get("unique"):
+        kind = "expect_column_values_to_be_unique"
+        yield Rule(f"{name}_unique", kind, {"column": name}, 1.0, "table")
+
+
+def primary_key(columns: Sequence[str]) -> Rule:
+    """That no two published rows of a target share a key."""
+    if len(columns) == 1:
+        kind = "expect_column_values_to_be_unique"
+        return Rule("primary_key", kind, {"column": columns[0]}, 1.0, "table")
+    kind = "expect_compound_columns_to_be_unique"
+    return Rule("primary_key", kind, {"column_list": list(columns)}, 1.0, "table")
+
+
+def wrong_arguments(one: Rule) -> Iterator[tuple[str, str]]:
+    """(found, remedy) where a supported rule's arguments would make it check nothing."""
+    name = one.type.removeprefix("expect_")
+    if name not in _ROW and name not in _TABLE:
+        return
+    needed, some, optional = _ROW.get(name) or _TABLE[name]
+    for key in sorted(set(one.kwargs) - needed - some - optional):
+        yield f"unknown argument {key!r}", did_you_mean(key, needed | some | optional)
+    for key in sorted(needed - set(one.kwargs)):
+        yield f"argument {key!r} is missing", f"add '{key}:' to its kwargs"
+    if some and all(one.kwargs.get(key) is None for key in some):
+        yield "no bound, so it can never fail", f"add {' or '.join(sorted(some))}"
+    if "regex" in one.kwargs:
+        try:
+            re.compile(one.kwargs["regex"])
+        except re.error as error:
+            yield f"regex {one.kwargs['regex']!r}: {error}", "correct the pattern"
+
+
+def rule(quality: Mapping[str, Any], column: str | None) -> Rule:
+    """One quality entry that has an id.
+
+    Args:
+        quality: As written.
+        column: The column it stands at, None for the table.
+    """
+    made = _expectation(quality, column)
+    if isinstance(made, str):
+        return Rule(quality["id"], made, {}, 1.0, "unsupported")
+    kind, kwargs = made
+    kwargs = {**({"column": column} if column else {}), **kwargs}
+    mostly = float(kwargs.pop("mostly", 1.0))
+    scope: Literal["row", "table", "unsupported"] = (
+        "row" if kind in ROW_RULES else "table" if kind in TABLE_RULES else "unsupported"
+    )
+    return Rule(quality["id"], kind, kwargs, mostly, scope)
+
+
+def _expectation(
+    quality: Mapping[str, Any], column: str | None
+) -> tuple[str, dict[str, Any]] | str:
+    """A quality entry as (expectation, kwargs), or the name of what is not supported."""
+    if quality.get("engine") == "greatExpectations":
+        made = quality.get("implementation")
+        if isinstance(made, dict) and "type" in made:
+            return made["type"], dict(made.get("kwargs") or {})
+        return "greatExpectations without implementation.type"
+    metric = quality.get("metric") or quality.get("rule")
+    arguments = quality.get("arguments") or {}
+    zero = quality.get("mustBe") == 0 or quality.get("mustBeLessOrEqualTo") == 0
+    bounds = _bounds(quality)
+    match metric:
+        case "rowCount" if bounds:
+            return "expect_table_row_count_to_be_between", bounds
+        case "nullValues" if zero and column:
+            return "expect_column_values_to_not_be_null", {}
+        case "duplicateValues" if zero and column:
+            return "expect_column_values_to_be_unique", {}
+        case "duplicateValues" if zero and arguments.get("properties"):
+            columns = list(arguments["properties"])
+            return "expect_compound_columns_to_be_unique", {"column_list": columns}
+        case "invalidValues" if zero and arguments.get("validValues"):
+            values = list(arguments["validValues"])
+            return "expect_column_values_to_be_in_set", {"value_set": values}
+        case "invalidValues" if zero and arguments.get("pattern"):
+            return "expect_column_values_to_match_regex", {"regex": arguments["pattern"]}
+    return f"{quality.get('type', 'library')} {metric or quality.get('engine') or ''}".strip()
+
+
+def _bounds(quality: Mapping[str, Any]) -> dict[str, Any]:
+    if "mustBe" in quality:
+        return {"min_value": quality["mustBe"], "max_value": quality["mustBe"]}
+    if "mustBeBetween" in quality:
+        low, high = quality["mustBeBetween"]
+        return {"min_value": low, "max_value": high}
+    found: dict[str, Any] = {}
+    if "mustBeGreaterOrEqualTo" in quality:
+        found["min_value"] = quality["mustBeGreaterOrEqualTo"]
+    if "mustBeGreaterThan" in quality:
+        found["min_value"] = quality["mustBeGreaterThan"] + 1
+    if "mustBeLessOrEqualTo" in quality:
+        found["max_value"] = quality["mustBeLessOrEqualTo"]
+    if "mustBeLessThan" in quality:
+        found["max_value"] = quality["mustBeLessThan"] - 1
+    return found

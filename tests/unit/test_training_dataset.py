@@ -1,0 +1,134 @@
+"""Rows for a model: types do not depend on the rows, spans are half-open, order does not matter."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lakehouse.errors import ModelError
+from lakehouse.training.dataset import cut, matrix
+from lakehouse.training.declaration import ModelDeclaration, load
+
+YAML = """\
+name: toy
+features:
+  {table: gold.toy, key: [id], event_time: at, lead: 60 minutes, columns: [carrier, delay_min]}
+label: {column: late, matures_after: 2 days}
+split: {train: [2013-01-01, 2013-02-01], test: [2013-02-01, 2013-03-01]}
+estimator: {entry: "toy:build"}
+metrics: {primary: roc_auc}
+gates: [{name: any, metric: brier, at_most: 1}]
+"""
+ZONE = "America/New_York"
+MIDNIGHT = dt.datetime(2013, 2, 1, 5, tzinfo=dt.UTC)
+MINUTE = dt.timedelta(minutes=1)
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> ModelDeclaration:
+    folder = tmp_path_factory.mktemp("toy")
+    (folder / "toy.py").write_text("def build(params): ...\n", encoding="utf-8")
+    (folder / "toy.yaml").write_text(YAML, encoding="utf-8")
+    return load(folder / "toy.yaml")
+
+
+def rows(times: list[dt.datetime], late: list[float | None] | None = None) -> pa.Table:
+    n = len(times)
+    return pa.table(
+        {
+            "id": list(range(n)),
+            "at": pa.array(times, pa.timestamp("us", tz="UTC")),
+            "carrier": ["UA", None][:n] + ["AA"] * (n - 2),
+            "delay_min": pa.array([i if i % 3 else None for i in range(n)], pa.int32()),
+            "late": pa.array(late or [i % 2 for i in range(n)], pa.float64()),
+        }
+    )
+
+
+def test_spans_are_half_open_at_local_midnight(toy: ModelDeclaration) -> None:
+    start, end = MIDNIGHT - dt.timedelta(days=31), MIDNIGHT + dt.timedelta(days=28)
+    inside = [start, MIDNIGHT - MINUTE, MIDNIGHT, MIDNIGHT + MINUTE]
+    outside = [start - MINUTE, end]
+    train, test, unlabelled = cut(toy, rows(inside + outside), ZONE)
+    assert (train.rows, test.rows, unlabelled) == (2, 2, 0)
+    with pytest.raises(ModelError, match="1 labelled rows from 2013-01-01"):
+        cut(toy, rows(inside), "UTC")
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(minutes=st.sets(st.integers(-40_000, 40_000), min_size=6), seed=st.integers(0, 99))
+def test_training_rows_precede_test_rows_whatever_the_order(
+    toy: ModelDeclaration, minutes: set[int], seed: int
+) -> None:
+    minutes |= {-2, -1, 1, 2}
+    frame = rows([MIDNIGHT + m * MINUTE for m in sorted(minutes)])
+    shuffled = frame.take(np.random.default_rng(seed).permutation(frame.num_rows))
+    train, test, _ = cut(toy, frame, ZONE)
+    again, test_again, _ = cut(toy, shuffled, ZONE)
+    assert train.x.equals(again.x) and test.x.equals(test_again.x)
+    assert train.y.tolist() == again.y.tolist()
+    assert train.rows == sum(m < 0 for m in minutes)
+    assert test.rows == sum(0 <= m < 28 * 1440 for m in minutes)
+
+
+def test_rows_without_label_are_left_out_and_counted(toy: ModelDeclaration) -> None:
+    times = [MIDNIGHT - 2 * MINUTE, MIDNIGHT - MINUTE, MIDNIGHT - 3 * MINUTE, MIDNIGHT]
+    times += [MIDNIGHT + MINUTE]
+    train, test, unlabelled = cut(toy, rows(times, [0.0, 1.0, None, 0.0, 1.0]), ZONE)
+    assert (train.rows, test.rows, unlabelled) == (2, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "found", "remedy"),
+    [
+        ({"id": [1, 1, 2, 3]}, "1 rows repeat a key of id", "unique"),
+        ({"late": [0, 1, 2, 1]}, "label 'late' holds 2", "0 and 1"),
+        ({"late": [0, 0, 0, 1]}, "2 labelled rows from 2013-01-01 until 2013-02-01", "lake plan"),
+        ({"late": [None] * 4}, "none of either class", "lake plan"),
+        ({"at": pa.array([MIDNIGHT] * 4, pa.timestamp("us"))}, "timestamp[us]", "TIMESTAMPTZ"),
+        ({"carrier": None}, "no such column", "known"),
+        ({"carrier": [dt.date(2013, 1, 1)] * 4}, "date32", "derive a number"),
+    ],
+)
+def test_frames_that_do_not_fit(
+    toy: ModelDeclaration, change: dict[str, object], found: str, remedy: str
+) -> None:
+    times = [MIDNIGHT - 2 * MINUTE, MIDNIGHT - MINUTE, MIDNIGHT, MIDNIGHT + MINUTE]
+    frame = rows(times)
+    for name, values in change.items():
+        at = frame.column_names.index(name)
+        frame = frame.remove_column(at)
+        if values is not None:
+            frame = frame.add_column(at, name, pa.array(values))
+    with pytest.raises(ModelError) as caught:
+        cut(toy, frame, ZONE)
+    assert found in caught.value.found
+    assert remedy in caught.value.remedy
+
+
+def test_types_of_a_matrix_do_not_depend_on_its_rows() -> None:
+    table = pa.table(
+        {
+            "text": pa.array(["a", None]),
+            "coded": pa.array(["b", None]).dictionary_encode(),
+            "whole": pa.array([1, None], pa.int64()),
+            "flag": pa.array([True, None]),
+            "exact": pa.array([1, None], pa.decimal128(9, 2)),
+            "real": pa.array([0.5, None]),
+        }
+    )
+    made = matrix(table, table.column_names)
+    assert [str(kind) for kind in made.dtypes] == ["object", "object", *["float64"] * 4]
+    assert made["text"].tolist() == ["a", None]
+    assert made["coded"].tolist() == ["b", None]
+    assert made.iloc[0, 2:].tolist() == [1.0, 1.0, 1.0, 0.5]
+    assert made.iloc[1, 2:].isna().all()
+    for part in (table.slice(0, 1), table.slice(1, 1), table.slice(0, 0)):
+        assert matrix(part, table.column_names).dtypes.equals(made.dtypes)

@@ -1,0 +1,30 @@
+"""Plots are real pictures, also where there is little to draw."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+
+from lakehouse.training.explain import Importance
+from lakehouse.training.metrics import evaluate
+from lakehouse.training.plots import calibration_plot, importance_plot, roc_plot
+
+
+def test_every_plot_is_a_png() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 500)
+    fitted = [(evaluate(name, y, p), p) for name, p in (("m", rng.random(500)), ("b", y * 0.5))]
+    many = [Importance(f"feature_{i}", 0.1 / (i + 1), 0.01) for i in range(30)]
+    figures = [
+        roc_plot(y, fitted),
+        calibration_plot([evaluation for evaluation, _ in fitted]),
+        importance_plot(many, "roc_auc"),
+        importance_plot([], "brier"),
+    ]
+    for figure in figures:
+        written = io.BytesIO()
+        figure.savefig(written, format="png")
+        assert written.getvalue().startswith(b"\x89PNG")
+    shown = [label.get_text() for label in figures[2].axes[0].get_yticklabels()]
+    assert (len(shown), shown[-1]) == (20, "feature_0")
