@@ -271,7 +271,7 @@ class _Transaction:
         return _holds(snapshots.read(self.storage, self.name, version), adds, removes)
 
     def _open(self) -> DeltaTable:
-        from deltalake import DeltaTable
+        from deltalake import CommitProperties, DeltaTable
         from deltalake.exceptions import DeltaError
 
         found = snapshots.open_table(self.storage)
@@ -286,6 +286,8 @@ class _Transaction:
                 partition_by=[self.form.partition] if self.form.partition else None,
                 configuration=_CONFIGURATION,
                 storage_options=self.storage.delta_options(),
+                # Tried again it would be a second metadata commit on top of the winner's.
+                commit_properties=CommitProperties(max_commit_retries=0),
             )
         except (DeltaError, OSError):
             # Another builder was first; if not, opening says what is wrong.
@@ -346,11 +348,16 @@ class _Transaction:
 
     def _add_columns(self, delta_table: DeltaTable) -> bool:
         """Add new nullable columns in a metadata commit of their own; whether there were any."""
+        from deltalake import CommitProperties
+
         theirs = {field.name: field.type for field in delta_table.schema().fields}
         ours = {field.name: field.type for field in self.form.schema.fields}
         if theirs == ours or any(ours.get(name) != kind for name, kind in theirs.items()):
             return False
-        delta_table.alter.add_columns([f for f in self.form.schema.fields if f.name not in theirs])
+        delta_table.alter.add_columns(
+            [f for f in self.form.schema.fields if f.name not in theirs],
+            commit_properties=CommitProperties(max_commit_retries=0),
+        )
         return True
 
     def _mode(

@@ -11,7 +11,7 @@ from typing import Literal
 
 from lakehouse.errors import StackError
 from lakehouse.stack import process
-from lakehouse.stack.ports import GRPC_OFFSET, choose
+from lakehouse.stack.ports import GRPC_OFFSET, choose, free
 from lakehouse.stack.services import ALL, RECIPES, Recipe, Site, client_environment, inherited
 from lakehouse.stack.state import Record, Service, credentials, load, locked, save
 
@@ -168,8 +168,9 @@ def _stop_flow_runs(state: Path, led: Collection[int]) -> None:
 
 def _remove_sockets(ports: Mapping[str, int]) -> None:
     # SeaweedFS leaves them when killed, and another user's server could not replace them.
+    # A port that is not free by now is somebody else's, and so are its sockets.
     for name, port in ports.items():
-        if name.startswith("s3"):
+        if name.startswith("s3") and free(port) and free(port + GRPC_OFFSET):
             for socket in (f"s3-{port}", f"filer-{port}", f"*-grpc-{port + GRPC_OFFSET}"):
                 for path in Path("/tmp").glob(f"seaweedfs-{socket}.sock"):  # noqa: S108
                     with contextlib.suppress(OSError):

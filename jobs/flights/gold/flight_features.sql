@@ -38,21 +38,21 @@ WITH flight AS (
 -- too old, so the total at the time asked is that of the hours before. Facts are posted at the end
 -- of each five minutes: a slot is the number of five minutes since 2000.
 departure_change AS (
-  SELECT origin, carrier, dep_slot AS slot,
+  SELECT origin, carrier, carrier_origin, dep_slot AS slot,
     1 AS departed, departed_late, dep_delay_min AS dep_delay, 0 AS overdue, 0 AS overdue_since, 0 AS asked
   FROM timed WHERE dep_minute IS NOT NULL
   UNION ALL
-  SELECT origin, carrier, dep_slot + 36, -1, -departed_late, -dep_delay_min, 0, 0, 0
+  SELECT origin, carrier, carrier_origin, dep_slot + 36, -1, -departed_late, -dep_delay_min, 0, 0, 0
   FROM timed WHERE dep_minute IS NOT NULL
   UNION ALL
-  SELECT origin, carrier, sched_slot, 0, 0, 0, 1, sched_minute, 0
+  SELECT origin, carrier, carrier_origin, sched_slot, 0, 0, 0, 1, sched_minute, 0
   FROM timed WHERE dep_minute IS NULL OR dep_slot > sched_slot
   UNION ALL
   -- A flight that has not left four hours after schedule is no longer waited for.
-  SELECT origin, carrier, least(dep_slot, sched_slot + 48), 0, 0, 0, -1, -sched_minute, 0
+  SELECT origin, carrier, carrier_origin, least(dep_slot, sched_slot + 48), 0, 0, 0, -1, -sched_minute, 0
   FROM timed WHERE dep_minute IS NULL OR dep_slot > sched_slot
   UNION ALL
-  SELECT origin, carrier, asked_slot, 0, 0, 0, 0, 0, 1
+  SELECT origin, carrier, carrier_origin, asked_slot, 0, 0, 0, 0, 0, 1
   FROM timed
 ), departure_change_by_slot AS (
   SELECT 'origin' AS scope, origin AS member, slot, max(asked) AS asked,
@@ -68,10 +68,10 @@ departure_change AS (
     CAST(sum(overdue) AS DOUBLE), CAST(sum(overdue_since) AS DOUBLE)
   FROM departure_change GROUP BY carrier, slot
   UNION ALL
-  SELECT 'carrier at origin', concat_ws('-', carrier, origin), slot, max(asked),
+  SELECT 'carrier at origin', carrier_origin, slot, max(asked),
     CAST(sum(departed) AS DOUBLE), CAST(sum(departed_late) AS DOUBLE), CAST(sum(dep_delay) AS DOUBLE),
     CAST(sum(overdue) AS DOUBLE), CAST(sum(overdue_since) AS DOUBLE)
-  FROM departure_change GROUP BY carrier, origin, slot
+  FROM departure_change GROUP BY carrier_origin, slot
 ), departures_so_far AS (
   SELECT scope, member, slot, asked,
     sum(departed) OVER so_far AS departed,
@@ -81,12 +81,12 @@ departure_change AS (
     sum(overdue_since) OVER so_far AS overdue_since
   FROM departure_change_by_slot
   WINDOW so_far AS (PARTITION BY scope, member ORDER BY slot
-    ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
+    RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
 ), departures_known AS (
   SELECT scope, member, slot,
     departed_late / nullif(departed, 0) AS late_share,
     dep_delay / nullif(departed, 0) AS mean_delay,
-    overdue,
+    CAST(floor(overdue) AS INTEGER) AS overdue,
     overdue * slot * 5 - overdue_since AS overdue_min
   FROM departures_so_far
   WHERE asked = 1
@@ -178,13 +178,13 @@ outcome AS (
 ),
 -- Weather: in each hour the latest observation of that hour or the three before.
 weather_reach AS (
-  SELECT w.*, w.obs_ts + h.hours * INTERVAL '1' HOUR AS hour_ts
+  SELECT w.*, h.hours, w.obs_ts + h.hours * INTERVAL '1' HOUR AS hour_ts
   FROM silver.weather AS w
   CROSS JOIN (SELECT unnest([0, 1, 2, 3]) AS hours) AS h
 ), weather_by_hour AS (
   SELECT *
   FROM weather_reach
-  QUALIFY row_number() OVER (PARTITION BY origin, hour_ts ORDER BY obs_ts DESC) = 1
+  QUALIFY row_number() OVER (PARTITION BY origin, hour_ts ORDER BY obs_ts DESC, hours) = 1
 )
 SELECT
   f.flight_id, f.flight_date, f.sched_dep_ts, f.asked_ts,

@@ -2,9 +2,9 @@ WITH typed AS (
   SELECT
     faa AS airport,
     name,
-    TRY_CAST(lat AS DOUBLE) AS lat_deg,
-    TRY_CAST(lon AS DOUBLE) AS lon_deg,
-    TRY_CAST(alt AS DOUBLE) AS elevation_ft,
+    TRY_CAST(regexp_extract(lat, '^-?[0-9]+([.][0-9]+)?$') AS DOUBLE) AS lat_deg,
+    TRY_CAST(regexp_extract(lon, '^-?[0-9]+([.][0-9]+)?$') AS DOUBLE) AS lon_deg,
+    TRY_CAST(regexp_extract(alt, '^-?[0-9]+([.][0-9]+)?$') AS DOUBLE) AS elevation_ft,
     tzone AS timezone,
     alt,
     -- A row without a key supersedes nothing: it goes to quarantine by itself.

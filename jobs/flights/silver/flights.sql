@@ -7,14 +7,14 @@ WITH digits AS (
     TRY_CAST(regexp_extract(dep_delay, '^-?[0-9]+$') AS INTEGER) AS dep_delay_min,
     TRY_CAST(regexp_extract(arr_delay, '^-?[0-9]+$') AS INTEGER) AS arr_delay_min,
     TRY_CAST(regexp_extract(air_time, '^[0-9]+$') AS INTEGER) AS air_time_min,
-    TRY_CAST(regexp_extract(distance, '^[0-9]+$') AS INTEGER) AS distance_mi
+    TRY_CAST(regexp_extract(distance, '^[0-9]+$') AS INTEGER) AS distance_mi,
+    TRY_CAST(regexp_extract(year || '-' || month || '-' || day, '^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}$') AS DATE) AS flight_date
   FROM bronze.flights
 ), keyed AS (
   SELECT
     *,
-    TRY_CAST(year || '-' || month || '-' || day AS DATE) AS flight_date,
     -- NULL where a part is missing: such a row supersedes nothing, it goes to quarantine.
-    CAST(TRY_CAST(year || '-' || month || '-' || day AS DATE) AS VARCHAR) || '-' || carrier
+    CAST(flight_date AS VARCHAR) || '-' || carrier
       || '-' || CAST(flight_number AS VARCHAR) || '-' || origin || '-' || dest AS flight_id
   FROM digits
 ), latest AS (

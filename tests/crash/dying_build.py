@@ -1,0 +1,58 @@
+"""Build a shop and die by SIGKILL at one point: ``python dying_build.py SHOP POINT [COUNT]``."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from shop import Shop
+
+from lakehouse import audit, commit, ledger
+from lakehouse.engines import kernel
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def dying(owner: Any, name: str, count: int, *, after: bool) -> None:
+    """Let the ``count``-th call of a function be the last thing this process does."""
+    real: Callable[..., Any] = getattr(owner, name)
+    # Tables are built side by side: a plain counter would be passed by another thread.
+    turns = itertools.count(1)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        turn = next(turns)
+        if turn == count and not after:
+            die()
+        result = real(*args, **kwargs)
+        if turn == count:
+            die()
+        return result
+
+    setattr(owner, name, call)
+
+
+#: Where a builder may be killed: (owner, function, after its call rather than before).
+POINTS: dict[str, tuple[Any, str, bool]] = {
+    "staging": (kernel, "_write", True),
+    "staged": (kernel, "stage", True),
+    "audit": (audit, "judge", False),
+    "before the quarantine commit": (commit, "_publish_quarantine", False),
+    "after the quarantine commit": (commit, "_publish_quarantine", True),
+    "before the table commit": (commit._Transaction, "_write", False),
+    "after the table commit": (commit._Transaction, "_write", True),
+    "during the ledger commit": (ledger, "append", True),
+}
+
+
+if __name__ == "__main__":
+    root, point, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    owner, name, after = POINTS[point]
+    dying(owner, name, count, after=after)
+    Shop(root).build()
