@@ -69,9 +69,7 @@ class Verdict:
 def violations(contract: Contract) -> tuple[tuple[str, str], ...]:
     """(rule id, SQL that is TRUE for a violating row) of each rule that quarantines."""
     return tuple(
-        (rule.id, _row_rule(rule))
-        for rule in contract.rules
-        if rule.scope == "row" and _hard(rule) and not _unknown(rule)
+        (rule.id, _row_rule(rule)) for rule in contract.rules if rule.scope == "row" and _hard(rule)
     )
 
 
@@ -82,8 +80,6 @@ def aggregates(contract: Contract) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for rule in contract.rules:
-        if _unknown(rule):
-            continue
         if rule.scope == "row":
             found[f"bad:{rule.id}"] = f"count(*) FILTER (WHERE {_row_rule(rule)})"
             found[f"null:{rule.id}"] = f"count(*) FILTER (WHERE {_ignored(rule)})"
@@ -101,7 +97,7 @@ def duplicates(contract: Contract) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for rule in contract.rules:
-        if rule.type in _UNIQUE and not _unknown(rule):
+        if rule.type in _UNIQUE:
             keys = ", ".join(map(quote, _columns(rule)))
             found[rule.id] = (
                 "SELECT coalesce(sum(n) FILTER (WHERE n > 1), 0), coalesce(sum(n), 0) FROM "
@@ -145,10 +141,6 @@ def _judge(rule: Rule, numbers: Mapping[str, Any], rows: int, published: int) ->
     make = functools.partial(Verdict, rule.id, rule.type, rule.kwargs, rule.mostly)
     if rule.scope == "unsupported":
         why = f"no engine of ours evaluates {rule.type}"
-        return make("not evaluated", why, Measured(rows))
-    unknown = _unknown(rule)
-    if unknown:
-        why = f"no engine of ours knows {', '.join(unknown)} of {rule.type}"
         return make("not evaluated", why, Measured(rows))
     if f"value:{rule.id}" in numbers:
         return _between(rule, numbers[f"value:{rule.id}"], published, make)
@@ -287,14 +279,6 @@ def _ignored(rule: Rule) -> str:
     return " AND ".join(missing)
 
 
-def _unknown(rule: Rule) -> list[str]:
-    """Arguments that the compiled rule would not respect."""
-    if rule.scope == "unsupported":
-        return []
-    known = _ARGUMENTS | ({"strict_min", "strict_max"} if rule.type.endswith("between") else set())
-    return sorted(set(rule.kwargs) - known)
-
-
 def _row_rule(rule: Rule) -> str:
     """SQL that is TRUE for a violating row, and NULL or FALSE for one that is ignored."""
     k = rule.kwargs
@@ -328,11 +312,6 @@ def _unpaired(rule: Rule, operator: str) -> str:
     return f"NOT coalesce({a} {operator} {b}, FALSE) AND NOT ({_ignored(rule)})"
 
 
-#: What the compiled rules respect; the last four describe and change no verdict.
-_ARGUMENTS = {
-    *("column", "column_A", "column_B", "column_list", "min_value", "max_value", "value_set"),
-    *("regex", "or_equal", "ignore_row_if", "description", "meta", "notes", "severity"),
-}
 _UNIQUE = {"expect_column_values_to_be_unique", "expect_compound_columns_to_be_unique"}
 _TABLE_VALUES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "expect_table_row_count_to_be_between": lambda k: "count(*) {}",

@@ -83,7 +83,7 @@ def open_lake(settings: Settings) -> Lake:
         settings,
         connect(settings, settings.lake_uri),
         connect(settings, settings.landing_uri),
-        catalog.load_all(settings.domains),
+        catalog.load_all(settings.domains, settings.state),
     )
 
 
@@ -172,6 +172,7 @@ class Session:
     started: dt.datetime = field(default_factory=ledger.now)
     _engines: dict[str, Engine] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _probed: bool = False
 
     @functools.cached_property
     def ledger(self) -> Ledger:
@@ -257,6 +258,18 @@ class Session:
         self.forced_tables = frozenset(named or self.domain.tables)
         self.force = frozenset(partitions) if force and partitions else force
 
+    def probe(self) -> None:
+        """See, before the first write of the run, that the store keeps commits.
+
+        Raises:
+            UnsafeStoreError: It would lose some.
+            StorageError: It cannot be reached.
+        """
+        with self._lock:
+            if not self._probed:
+                self.lake.storage.probe()
+                self._probed = True
+
     def close(self) -> None:
         """Stop the engines."""
         for engine in self._engines.values():
@@ -296,6 +309,7 @@ class Session:
                 waiting=waiting,
                 audit="blocked" if old else "nothing to do",
             )
+        self.probe()
         self.on_event(Event("planned", table.short, 0, len(todo)))
         engine, _ = self.route(table, todo)
         good, blocked = self._stage(table, todo, engine)
@@ -577,7 +591,6 @@ def build(session: Session, select: Sequence[str] = ()) -> BuildResult:
             it were built and the run was recorded.
     """
     began = time.perf_counter()
-    session.lake.storage.probe()
     wanted = selected(session, select)
     graph = {n: set(session.domain.tables[n].reads) for n in wanted}
     try:

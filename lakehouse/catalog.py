@@ -11,10 +11,11 @@ import functools
 import graphlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
+from lakehouse import __version__, sql
 from lakehouse import contract as contracts
-from lakehouse import sql
 from lakehouse.contract import Contract, Read, digest
 from lakehouse.errors import CatalogError, LakehouseError, SqlError
 
@@ -148,8 +149,13 @@ def find(domains: Iterable[Domain], name: str) -> Table:
     )
 
 
-def load_all(folder: Path) -> tuple[Domain, ...]:
+def load_all(folder: Path, state: Path | None = None) -> tuple[Domain, ...]:
     """Every domain below a folder: each sub-folder that has one of the layers.
+
+    Args:
+        folder: The domains' folder.
+        state: Where it is remembered which declarations the lint has passed, so
+            that it need not read the same SQL at every start.
 
     Raises:
         CatalogError: There is none, or one is wrong.
@@ -165,27 +171,38 @@ def load_all(folder: Path) -> tuple[Domain, ...]:
             "no folder with bronze/, silver/ or gold/ in it",
             "run 'lake' in the project's folder, or set LAKE_DOMAINS",
         )
-    return tuple(load(child) for child in found)
+    return tuple(load(child, state) for child in found)
 
 
-def load(folder: Path) -> Domain:
+def load(folder: Path, state: Path | None = None) -> Domain:
     """Read one domain: contracts and SQL, linted.
 
     Raises:
         ContractError, SqlError, CatalogError: The first complaint, with file, line and remedy.
     """
-    domain, problems = _read(folder)
+    mark = state / "linted" / _digest(folder) if state else None
+    domain, problems = _read(folder, linted=mark is not None and mark.exists())
     if problems:
         raise problems[0]
+    if mark is not None and not mark.exists():
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
     return domain
+
+
+def _digest(folder: Path) -> str:
+    """Of everything that the lint reads, and of the lint."""
+    files = sorted(f for layer in LAYERS for f in (folder / layer).glob("*.*"))
+    texts = [[str(f.relative_to(folder)), f.read_bytes().hex()] for f in files]
+    return digest(__version__, version("sqlglot"), texts)
 
 
 def lint(folder: Path) -> list[LakehouseError]:
     """Every complaint about a domain rather than the first."""
-    return _read(folder)[1]
+    return _read(folder, linted=False)[1]
 
 
-def _read(folder: Path) -> tuple[Domain, list[LakehouseError]]:
+def _read(folder: Path, *, linted: bool) -> tuple[Domain, list[LakehouseError]]:
     tables: dict[str, Table] = {}
     problems: list[LakehouseError] = []
     for layer in LAYERS:
@@ -201,7 +218,7 @@ def _read(folder: Path) -> tuple[Domain, list[LakehouseError]]:
         problems = [error for table in tables.values() for error in _wrong_reads(domain, table)]
     if not problems:
         problems = _circle(domain)
-    if not problems:
+    if not problems and not linted:
         problems = [error for table in tables.values() for error in _findings(domain, table)]
     return domain, problems
 

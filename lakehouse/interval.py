@@ -79,9 +79,11 @@ def span(
 
 
 def _shift(date: dt.date, by: dt.timedelta, zone: ZoneInfo) -> dt.datetime:
-    rest = by - dt.timedelta(days=by.days)
+    # Whole days towards zero: 23 hours back are elapsed time, not a day back and an hour ahead.
+    days = int(by / dt.timedelta(days=1))
+    rest = by - dt.timedelta(days=days)
     try:
-        local = dt.datetime.combine(date + dt.timedelta(days=by.days), dt.time(), zone)
+        local = dt.datetime.combine(date + dt.timedelta(days=days), dt.time(), zone)
         return local.astimezone(dt.UTC) + rest
     except OverflowError:
         # The first and last year of the calendar have nothing beyond them.

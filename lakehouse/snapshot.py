@@ -209,7 +209,8 @@ def of(table: DeltaTable, name: str) -> Snapshot:
     """The snapshot of an open table."""
     import pyarrow as pa
 
-    actions = pa.table(table.get_add_actions(flatten=True))
+    # pa.table() would import pandas, only to see that this is no frame of it.
+    actions = pa.RecordBatchReader.from_stream(table.get_add_actions(flatten=True)).read_all()
     columns = table.metadata().partition_columns
     nothing = [None] * actions.num_rows
 

@@ -16,6 +16,9 @@ __all__ = ["complaint", "did_you_mean", "document", "line_of", "read"]
 
 M = TypeVar("M", bound=BaseModel)
 
+#: The same loader in C where the package was built with it: ten times as fast.
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 
 def read(path: Path, model: type[M], *, context: Mapping[str, Any]) -> M:
     """Read a file as a strict model.
@@ -52,8 +55,9 @@ def document(
         LakehouseError: Of ``kind``: it is not YAML, or writes a key twice.
     """
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        raw = yaml.safe_load(text)
+        loader = _Loader(text)
+        root = loader.get_single_node()
+        raw = loader.construct_document(root) if root else None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -172,6 +173,11 @@ class _Parser:
             raise self._error(at, found, "make it a DATE")
         if lake.source and not part.expression:
             raise self._error(at, "a bronze partition without expression", "add 'expression:'")
+        # The column is computed, so it is none of those that the expression may read.
+        own = rf"\b{re.escape(part.column)}\b"
+        if lake.source and re.search(own, part.expression or "", re.IGNORECASE):
+            found = f"the expression reads the partition column {part.column!r}, which it computes"
+            raise self._error(at, found, "give the partition column another name")
 
     def _check_rules(
         self, lake: Properties, columns: Sequence[Column], found: Sequence[Rule]

@@ -75,6 +75,7 @@ def _connection(task: Task) -> Iterator[duckdb.DuckDBPyConnection]:
                 "threads": task.threads,
                 "temp_directory": spill,
                 "preserve_insertion_order": True,
+                "enable_progress_bar": False,
             }
         )
         try:

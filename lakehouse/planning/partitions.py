@@ -33,7 +33,9 @@ def plan_partitions(
     view = _View(table, sources, actual, records, labels, force)
     wanted = view.wanted()
     targets = [target for target in map(view.target, wanted) if target is not None]
-    return (*targets, *_gone(table, actual, set(wanted)), *view.unknown())
+    # Files that nobody has read yet may hold rows of any partition.
+    unknown = view.unknown()
+    return (*targets, *_gone(table, actual, set(wanted), certain=not unknown), *unknown)
 
 
 def _unpublished(table: Table, sources: Sequence[Source]) -> Target | None:
@@ -44,10 +46,19 @@ def _unpublished(table: Table, sources: Sequence[Source]) -> Target | None:
     return Target(table.short, None, Action.wait, reasons)
 
 
-def _gone(table: Table, actual: Snapshot, wanted: set[str | None]) -> list[Target]:
+def _gone(
+    table: Table, actual: Snapshot, wanted: set[str | None], *, certain: bool
+) -> list[Target]:
     reason = (Reason("gone from source"),)
     return [
-        Target(table.short, value, Action.remove, reason, actual=str(files[0].build))
+        Target(
+            table.short,
+            value,
+            Action.remove,
+            reason,
+            actual=str(files[0].build),
+            certain=certain,
+        )
         for value, files in actual.partitions.items()
         if value not in wanted
     ]

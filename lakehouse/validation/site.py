@@ -12,14 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lakehouse.contract import ROW_RULES
+from lakehouse.contract.rules import ROW_RULES
 from lakehouse.errors import LakehouseError
 from lakehouse.validation.merged import RuleResult
 
 __all__ = ["publish"]
 
-#: The pages show these of a rule, beside what Great Expectations shows itself.
-_COLUMNS = {"Rule": "properties.rule", "Verdict": "properties.verdict", "Why": "properties.why"}
 _MAPPED = ROW_RULES | {
     "expect_column_values_to_be_unique",
     "expect_compound_columns_to_be_unique",
@@ -103,7 +101,15 @@ def _context(state: Path) -> Any:
 
 
 def _configure(context: Any) -> None:
-    page = {"view": {"module_name": _VIEWS, "class_name": "Page"}}
+    view = {"module_name": _VIEWS, "class_name": "Page"}
+    table = {"module_name": _VIEWS, "class_name": "VerdictTable"}
+    results = {
+        "class_name": "ValidationResultsPageRenderer",
+        "column_section_renderer": {
+            "class_name": "ValidationResultsColumnSectionRenderer",
+            "table_renderer": table,
+        },
+    }
     pages = {
         "class_name": "SiteBuilder",
         "show_how_to_buttons": False,
@@ -115,12 +121,15 @@ def _configure(context: Any) -> None:
             "class_name": "DefaultSiteIndexBuilder",
             "view": {"module_name": _VIEWS, "class_name": "IndexPage"},
         },
-        "site_section_builders": {"expectations": page, "validations": page, "profiling": "none"},
+        "site_section_builders": {
+            "expectations": {"view": view},
+            "validations": {"view": dict(view), "renderer": results},
+            "profiling": "none",
+        },
     }
-    if context.get_site_names() != ["lake"]:
-        for name in context.get_site_names():
-            context.delete_data_docs_site(name)
-        context.add_data_docs_site("lake", pages)
+    if context.variables.data_docs_sites != {"lake": pages}:
+        context.variables.data_docs_sites = {"lake": pages}
+        context.variables.save()
 
 
 def _store(
@@ -133,18 +142,11 @@ def _store(
         ExpectationSuiteIdentifier,
         ValidationResultIdentifier,
     )
-    from great_expectations.render.components import LegacyDiagnosticRendererType
 
     told = [_told(result) for result in results]
     suite = ExpectationSuite(
         name=table,
         expectations=[_configuration(result) for result in results],
-        meta={
-            "notes": {
-                "format": LegacyDiagnosticRendererType.META_PROPERTIES.value,
-                "content": _COLUMNS,
-            }
-        },
     )
     context.suites.add_or_update(suite)
     evaluated = [r for r in results if r.result != "not evaluated"]
@@ -185,7 +187,13 @@ def _told(one: RuleResult) -> Any:
         success=one.result == "passed",
         expectation_config=_own_rule(one) if skipped else _configuration(one),
         result={} if skipped else _result(one),
-        meta={"rule": one.rule, "verdict": one.result, "targets": one.targets, "told": one.told},
+        meta={
+            "rule": one.rule,
+            "verdict": one.result,
+            "detail": one.detail,
+            "targets": one.targets,
+            "told": dict(one.told),
+        },
         exception_info={
             "raised_exception": skipped,
             "exception_message": f"not evaluated: {one.detail}" if skipped else None,
@@ -200,9 +208,10 @@ def _configuration(one: RuleResult) -> Any:
         ExpectationConfiguration,
     )
 
-    meta = _meta(one)
+    made = ExpectationConfiguration(
+        type=one.expectation, kwargs=dict(one.kwargs), meta={"rule": one.rule}
+    )
     try:
-        made = ExpectationConfiguration(type=one.expectation, kwargs=dict(one.kwargs), meta=meta)
         made.to_domain_obj()
     except Exception:
         return _own_rule(one)
@@ -220,18 +229,8 @@ def _own_rule(one: RuleResult) -> Any:
         type=_OWN,
         kwargs={"rule": one.rule, **column},
         description=html.escape(f"{one.expectation}: {told}" if told else one.expectation),
-        meta={**_meta(one), "expectation": one.expectation, "kwargs": dict(one.kwargs)},
+        meta={"rule": one.rule, "expectation": one.expectation, "kwargs": dict(one.kwargs)},
     )
-
-
-def _meta(one: RuleResult) -> dict[str, Any]:
-    # The pages take these as HTML, and a minimum may be text out of the data.
-    properties = {
-        "rule": html.escape(one.rule),
-        "verdict": one.result,
-        "why": html.escape(one.detail),
-    }
-    return {"rule": one.rule, "attributes": {"properties": properties}}
 
 
 def _result(one: RuleResult) -> dict[str, Any]:

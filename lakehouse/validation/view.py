@@ -8,15 +8,22 @@ Great Expectations: only :mod:`lakehouse.validation.site` does.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from great_expectations.expectations.expectation import BatchExpectation
-from great_expectations.render.components import LegacyDiagnosticRendererType
+from great_expectations.render.components import (
+    LegacyDiagnosticRendererType,
+    RenderedStringTemplateContent,
+)
+from great_expectations.render.renderer.content_block import (
+    validation_results_table_content_block as results_table,
+)
 from great_expectations.render.renderer.renderer import renderer
 from great_expectations.render.view.view import DefaultJinjaIndexPageView, DefaultJinjaPageView
 from jinja2 import ChoiceLoader, PackageLoader
 
-__all__ = ["IndexPage", "LakehouseRule", "Page"]
+__all__ = ["IndexPage", "LakehouseRule", "Page", "VerdictTable"]
 
 
 class LakehouseRule(BatchExpectation):
@@ -33,6 +40,37 @@ class LakehouseRule(BatchExpectation):
 
     def _validate(self, *_args: Any, **_kwargs: Any) -> Any:
         raise NotImplementedError("the audit of lakehouse judges it")
+
+
+class VerdictTable(results_table.ValidationResultsTableContentBlockRenderer):
+    """The results of one column, each with its rule, our verdict and why."""
+
+    @classmethod
+    def _process_content_block(
+        cls, content_block: Any, has_failed_evr: bool, render_object: Any = None
+    ) -> None:
+        super()._process_content_block(content_block, has_failed_evr, render_object)
+        content_block.header_row += ["Rule", "Verdict", "Why"]
+
+    @classmethod
+    def _get_content_block_fn(
+        cls, expectation_type: str, expectation_config: Any = None
+    ) -> Callable[..., Any]:
+        rows = super()._get_content_block_fn(expectation_type, expectation_config)
+        assert rows is not None
+
+        def with_verdict(*, result: Any, **options: Any) -> list[list[Any]]:
+            told = [_text(result.meta[name]) for name in ("rule", "verdict", "detail")]
+            return [[*row, *told] for row in rows(result=result, **options)]
+
+        return with_verdict
+
+
+def _text(value: str) -> RenderedStringTemplateContent:
+    template = {"template": "$text", "params": {"text": value}}
+    return RenderedStringTemplateContent(
+        content_block_type="string_template", string_template=template
+    )
 
 
 def _own_first(view: DefaultJinjaPageView) -> None:

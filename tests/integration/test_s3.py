@@ -186,6 +186,23 @@ def test_a_lost_reply_is_one_commit(
     assert direct.todo("silver.orders") == {}
 
 
+@pytest.mark.parametrize("proxy", [1], indirect=True)
+def test_a_lost_reply_on_a_live_table_doubles_nothing(
+    tmp_path: Path, place: str, proxy: Proxy, keys: dict[str, str]
+) -> None:
+    direct = opened(tmp_path, place, keys["LAKE_S3_ENDPOINT"])
+    direct.open_for_business()
+    direct.build("silver.orders")
+    direct.orders("late", ("a9", "ann", 4, "2026-01-06"))
+    direct.build("bronze.orders")
+    through = opened(tmp_path, place, proxy.url)
+    (done,) = through.build("silver.orders").changed
+    assert (proxy.left, proxy.dropped, done.version) == (0, 1, 2)
+    assert direct.live("silver.orders") == [("2026-01-01", 3), ("2026-02-01", 2)]
+    assert direct.snapshot("silver.orders").version == 2
+    assert direct.todo("silver.orders") == {}
+
+
 def test_a_server_that_is_away_is_named(tmp_path: Path, place: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         port = nobody.getsockname()[1]
