@@ -4,25 +4,93 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+if not __package__:  # as a file: python flows/elt.py
+    sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from prefect import State, flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import StateType
 from prefect.events import emit_event
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import reports
+from flows import outcome, reports, script
+from flows.outcome import Built
 from lakehouse import build as builds
 from lakehouse.build import Session, TableResult, open_lake
-from lakehouse.errors import CommitError, StorageError
+from lakehouse.errors import CommitError, SchemaChangeError, StorageError, UnsafeStoreError
+from lakehouse.planning import Plan
 from lakehouse.stack import settings_with_stack
+
+__all__ = ["build_table", "elt", "main"]
+
+
+@flow(
+    name="elt",
+    flow_run_name="elt-{domain}",
+    # A task holds its thread while it waits for its inputs; the engine limits the real work.
+    task_runner=ThreadPoolTaskRunner(max_workers=16),  # type: ignore[arg-type]
+)
+def elt(
+    domain: str = "flights",
+    select: list[str] | None = None,
+    engine: str = "auto",
+    force: bool = False,
+) -> State[Any]:
+    """Build what the plan says of a domain, and nothing else.
+
+    Args:
+        domain: The domain.
+        select: Only these tables and what they are made from.
+        engine: ``auto``, ``dask`` or ``local``.
+        force: Rebuild the selected tables though they are up to date.
+    """
+    session = _open(domain, select or [], engine, force=force)
+    plan, _ = builds.plan(session, select or [])
+    reports.name_run(session, plan)
+    reports.plan(session, plan)
+    built = _build(session, plan)
+    reports.audit(session, built, reports.data_docs(session))
+    session.finish(built.verdict, built.errors)
+    return outcome.of_build(built)
+
+
+def _open(domain: str, select: Sequence[str], engine: str, *, force: bool) -> Session:
+    lake = open_lake(settings_with_stack())
+    session = Session(lake, lake.domain(domain), engine=engine)
+    session.select(select, force=force)
+    lake.storage.probe()
+    return session
+
+
+def _build(session: Session, plan: Plan) -> Built:
+    """Submit each table that the plan can touch, and wait for all."""
+    futures: dict[str, PrefectFuture[TableResult]] = {}
+    planned = {target.table for target in plan.targets}
+    try:
+        for table in session.domain.order:
+            above = [futures[name] for name in table.reads if name in futures]
+            if above or table.short in planned:
+                named = build_table.with_options(name=table.short)
+                futures[table.short] = named.submit(session, table.short, wait_for=above)  # type: ignore[call-overload]
+        for future in futures.values():
+            future.wait()
+    finally:
+        session.close()
+    states = {name: future.state for name, future in futures.items()}
+    return Built(
+        tuple(s.result() for s in states.values() if s.is_completed()),
+        {n: outcome.reason(s) for n, s in states.items() if s.is_final() and not s.is_completed()},
+        tuple(name for name, state in states.items() if not state.is_final()),
+    )
 
 
 def _worth_another_try(_task: Any, _run: Any, state: State[Any]) -> bool:
     error = state.result(raise_on_failure=False)
-    return isinstance(error, CommitError | StorageError)
+    hopeless = isinstance(error, SchemaChangeError | UnsafeStoreError)
+    return isinstance(error, CommitError | StorageError) and not hopeless
 
 
 @task(
@@ -33,23 +101,18 @@ def _worth_another_try(_task: Any, _run: Any, state: State[Any]) -> bool:
     retry_delay_seconds=5,
     retry_condition_fn=_worth_another_try,
 )
-def build_table(session: Session, name: str) -> TableResult:
+def build_table(session: Session, name: str) -> State[TableResult]:
     """Build one table whose inputs are built, and tell of its commit."""
-    result = session.build_table(name)
+    log, result = get_run_logger(), session.build_table(name)
+    state = outcome.of_table(result)
+    log.info(state.message)
     for blocked in result.blocked:
-        get_run_logger().error(
-            "blocked: %s by rule %s: %s", blocked.partition, blocked.rule, blocked.detail
-        )
+        log.error("blocked: %s by rule %s: %s", blocked.partition, blocked.rule, blocked.detail)
+    for warning in result.warnings:
+        log.warning(warning)
     if result.partitions:
-        get_run_logger().info(
-            "version %s: %s partitions, %s rows published, %s quarantined",
-            result.version,
-            result.partitions,
-            f"{result.rows_out:,}",
-            f"{result.quarantined:,}",
-        )
         _tell(session, result)
-    return result
+    return state
 
 
 def _tell(session: Session, result: TableResult) -> None:
@@ -69,65 +132,11 @@ def _tell(session: Session, result: TableResult) -> None:
     )
 
 
-@flow(name="elt", flow_run_name="elt-{domain}", task_runner=ThreadPoolTaskRunner(max_workers=4))  # type: ignore[arg-type]
-def elt(
-    domain: str = "flights",
-    select: list[str] | None = None,
-    engine: str = "auto",
-    force: bool = False,
-) -> State[Any]:
-    """Build what the plan says of a domain.
-
-    Args:
-        domain: The domain.
-        select: Only these tables and what they are made from.
-        engine: ``auto``, ``dask`` or ``local``.
-        force: Rebuild the selected tables though they are up to date.
-    """
-    lake = open_lake(settings_with_stack())
-    session = Session(lake, lake.domain(domain), engine=engine)
-    session.select(select or [], force=force)
-    lake.storage.probe()
-    found, _ = builds.plan(session, select or [])
-    reports.plan(session, found)
-    results, failure = _build(session, select or [])
-    reports.audit(session, results)
-    blocked = [b for r in results for b in r.blocked]
-    session.finish("failed" if failure else "blocked" if blocked else "done", failure or "")
-    if failure:
-        return State(type=StateType.FAILED, message=failure)
-    if blocked:
-        told = ", ".join(f"{b.table} {b.partition} by {b.rule}" for b in blocked[:5])
-        return State(type=StateType.FAILED, name="Blocked", message=f"blocked: {told}")
-    changed = [r for r in results if r.partitions]
-    rows = sum(r.rows_out for r in changed)
-    told = f"{len(changed)} tables, {rows:,} rows" if changed else "nothing to do"
-    return State(type=StateType.COMPLETED, message=told)
-
-
-def _build(session: Session, select: Sequence[str]) -> tuple[list[TableResult], str | None]:
-    wanted = builds.selected(session, select)
-    futures: dict[str, PrefectFuture[TableResult]] = {}
-    try:
-        for table in session.domain.order:
-            if table.short in wanted:
-                named = build_table.with_options(name=table.short)
-                above = [futures[name] for name in table.reads]
-                futures[table.short] = named.submit(  # type: ignore[call-overload]
-                    session, table.short, wait_for=above
-                )
-        states = {name: future.wait() or future.state for name, future in futures.items()}
-    finally:
-        session.close()
-    results = [s.result() for s in states.values() if s.is_completed()]
-    failed = [f"{name}: {s.message}" for name, s in states.items() if not s.is_completed()]
-    return results, failed[0] if failed else None
-
-
-def main(argv: Sequence[str]) -> None:
-    """Run the flow without a deployment: ``python -m flows.elt [DOMAIN]``."""
-    elt(argv[0] if argv else "flights")
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the flow without a deployment: ``python -m flows.elt [DOMAIN [TABLE …]]``."""
+    domain, *tables = [*(sys.argv[1:] if argv is None else argv)] or ["flights"]
+    return script.run(elt, domain, tables)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main())

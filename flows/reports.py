@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prefect.artifacts import create_markdown_artifact
+from prefect import get_run_logger
+from prefect.artifacts import create_link_artifact, create_markdown_artifact
 
+from lakehouse import validation
 from lakehouse.build import Session, TableResult
+from lakehouse.ledger import AuditRow
 from lakehouse.planning import Plan, Target
+from lakehouse.stack.docs import address
 from lakehouse.training.job import Trained
 
-__all__ = ["audit", "plan", "training"]
+__all__ = ["audit", "data_docs", "plan", "training"]
 
 
 def plan(session: Session, found: Plan) -> None:
@@ -71,6 +75,25 @@ def audit(session: Session, results: Sequence[TableResult]) -> None:
         markdown="\n".join(lines),
         description="Rows and rules of the last run",
     )
+
+
+def data_docs(session: Session, audits: Sequence[AuditRow]) -> None:
+    """The run's validation results as pages, and a link to them."""
+    if not audits:
+        return
+    state = session.lake.settings.state
+    try:
+        page = validation.publish(state, audits, session.run, session.started)
+    except Exception as error:
+        get_run_logger().warning("the Data Docs were not written: %s", error)
+        return
+    if page:
+        create_link_artifact(
+            key=f"data-docs-{session.domain.name}",
+            link=address(state, page),
+            link_text="Data Docs",
+            description="Validation results of the last runs",
+        )
 
 
 def training(done: Trained) -> None:

@@ -94,7 +94,7 @@ def _connection(lake: Lake, sql: str, cut: Cut) -> Iterator[duckdb.DuckDBPyConne
 
     con = duckdb.connect()
     try:
-        for statement in MACROS:
+        for statement in (*MACROS, "SET enable_progress_bar = false"):
             con.execute(statement)
         for name in sorted(_named(sql)):
             _mount(lake, con, name, cut)

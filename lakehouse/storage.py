@@ -26,6 +26,7 @@ __all__ = ["Storage", "connect"]
 
 #: Writers that race for one key in the probe; a store that lets two win loses commits.
 _PROBE_WRITERS = 8
+_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE")
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,8 @@ class Storage:
         return options
 
     def _keys(self) -> dict[str, str]:
-        import botocore.session
-
-        found = botocore.session.Session(profile=self.profile or None).get_credentials()
+        given = tuple(os.environ.get(name) for name in _KEYS)
+        found = _credentials(self.profile, given)
         if found is None:
             raise StorageError(
                 f"reach {self.uri}",
@@ -218,6 +218,14 @@ class Storage:
 
         with concurrent.futures.ThreadPoolExecutor(_PROBE_WRITERS) as pool:
             return sum(pool.map(put, range(_PROBE_WRITERS)))
+
+
+@functools.cache
+def _credentials(profile: str, _given: tuple[str | None, ...]) -> Any:
+    """The chain's credentials, per environment; the object renews itself where they expire."""
+    import botocore.session
+
+    return botocore.session.Session(profile=profile or None).get_credentials()
 
 
 @functools.lru_cache(maxsize=4)

@@ -12,9 +12,10 @@ import click
 from lakehouse import build as builds
 from lakehouse.build import BuildResult, Session
 from lakehouse.cli import screen
+from lakehouse.ledger import AuditRow
 from lakehouse.planning import Action, Plan, Reason, Target
 
-__all__ = ["build", "plan"]
+__all__ = ["build", "plan", "publish_docs", "show_built"]
 
 _domain = click.option("--domain", help="The domain; needed only when there are several.")
 _engine = click.option(
@@ -174,6 +175,7 @@ def build(
 ) -> int:
     """Build what the plan says: stage, audit, publish. TABLES: only these and their inputs."""
     session = _session(tables, domain, engine, force, partitions)
+    audits = session.ledger.audits
     with screen.progress() as show:
         session.on_event = show
         done = builds.build(session, tables)
@@ -181,7 +183,34 @@ def build(
         click.echo(json.dumps(_built_json(done)))
     else:
         show_built(done)
+    page = publish_docs(session, audits)
+    if page and not as_json:
+        screen.say(f"audit: {page}")
     return 3 if done.blocked else 0
+
+
+def publish_docs(session: Session, audits: Sequence[AuditRow]) -> str | None:
+    """Write the Data Docs of a run, whose tables are published whatever becomes of it.
+
+    Args:
+        session: The run.
+        audits: ``session.ledger.audits`` as it was taken before the build filled it.
+
+    Returns:
+        Where they are read; None when nothing was audited or they could not be written.
+    """
+    if not audits:
+        return None
+    from lakehouse import validation
+    from lakehouse.stack.docs import address
+
+    state = session.lake.settings.state
+    try:
+        page = validation.publish(state, audits, session.run, session.started)
+    except Exception as error:
+        click.echo(f"warning: the Data Docs were not written: {error}", err=True)
+        return None
+    return address(state, page) if page else None
 
 
 def _built_json(done: BuildResult) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from lakehouse import catalog
+from lakehouse import catalog, validation
 from lakehouse import snapshot as snapshots
 from lakehouse.build import Lake
 from lakehouse.catalog import Table
@@ -17,6 +17,7 @@ from lakehouse.cli import screen
 from lakehouse.errors import LakehouseError
 from lakehouse.ledger import Ledger
 from lakehouse.settings import load
+from lakehouse.stack.docs import address
 
 __all__ = ["lint", "quarantine", "query", "show"]
 
@@ -112,6 +113,9 @@ def _show_one(lake: Lake, table: Table, *, as_json: bool) -> None:
     )
     screen.heading(f"last audit (run {last})")
     screen.table(["rule", "result", "targets", "unexpected rows", "expectation"], _rules(audits))
+    page = validation.latest(lake.settings.state, table.name)
+    if page:
+        screen.say(address(lake.settings.state, page))
 
 
 def _rules(audits: list[dict[str, Any]]) -> list[list[Any]]:

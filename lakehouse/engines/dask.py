@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -58,6 +59,8 @@ class DaskEngine:
                 processes=False,
                 dashboard_address=None,
                 memory_limit=0,
+                # A failing task raises here; Dask would log it besides.
+                silence_logs=logging.CRITICAL,
             )
         return Client(cluster, set_as_default=False)
 

@@ -75,11 +75,10 @@ def _connection(task: Task) -> Iterator[duckdb.DuckDBPyConnection]:
                 "threads": task.threads,
                 "temp_directory": spill,
                 "preserve_insertion_order": True,
-                "enable_progress_bar": False,
             }
         )
         try:
-            for statement in sql.MACROS:
+            for statement in (*sql.MACROS, "SET enable_progress_bar = false"):
                 con.execute(statement)
             yield con
         finally:
