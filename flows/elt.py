@@ -52,7 +52,8 @@ def elt(
     reports.name_run(session, plan)
     reports.plan(session, plan)
     built = _build(session, plan)
-    reports.audit(session, built, reports.data_docs(session))
+    reports.audit(session, built)
+    reports.data_docs(session, session.ledger.audits)
     session.finish(built.verdict, built.errors)
     return outcome.of_build(built)
 

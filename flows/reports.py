@@ -1,80 +1,142 @@
-"""What a flow run shows in the Prefect pages: artifacts in markdown, best read there."""
+"""What a flow run shows in the Prefect pages: its name, its tags, and artifacts in markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import os
+from collections.abc import Iterable, Sequence
+from uuid import UUID
 
-from prefect import get_run_logger
+from prefect import get_client, get_run_logger
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from prefect.runtime import flow_run
 
+from flows.outcome import Built
 from lakehouse import validation
 from lakehouse.build import Session, TableResult
+from lakehouse.cli.screen import size
 from lakehouse.ledger import AuditRow
-from lakehouse.planning import Plan, Target
+from lakehouse.planning import Action, Plan, Target
 from lakehouse.stack.docs import address
 from lakehouse.training.job import Trained
+from lakehouse.training.train import TrainingResult
 
-__all__ = ["audit", "data_docs", "plan", "training"]
+__all__ = ["audit", "data_docs", "name_run", "plan", "training"]
+
+#: Lines of a plan that anybody reads.
+_LINES = 200
+
+
+def name_run(session: Session, found: Plan) -> None:
+    """Name the flow run by what it will do, and tag it with its domain and engines."""
+    engines = sorted({_engine(session, group) for group in _groups(found)} - {""})
+    what = f"{'-'.join(engines)}-{len(found.todo)}-targets" if found.todo else "up-to-date"
+    tags = {f"domain:{session.domain.name}", *(f"engine:{engine}" for engine in engines)}
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(
+            UUID(flow_run.get_id()),
+            name=f"elt-{session.domain.name}-{what}",
+            tags=sorted(tags | set(flow_run.get_tags())),
+        )
 
 
 def plan(session: Session, found: Plan) -> None:
     """The plan with its reasons."""
-    lines = [
-        f"# Plan of `{session.domain.name}`",
-        f"{len(found.targets)} targets are not as declared."
-        if found.targets
-        else "Nothing to do: every table is as declared.",
-    ]
-    if found.targets:
-        lines += ["", "| table | partition | do | because |", "|---|---|---|---|"]
-        lines += [_target(t) for t in found.targets[:200]]
+    lines = [f"# Plan of {session.domain.name}", "", _sum(session, found), ""]
+    groups = _groups(found)
+    if groups:
+        columns = ["table", "partitions", "do", "because", "reads", ">bytes", "engine"]
+        lines += _table(columns, [_line(session, group) for group in groups[:_LINES]])
+    if len(groups) > _LINES:
+        lines += ["", f"… and {len(groups) - _LINES} lines more: `lake plan` shows them."]
     create_markdown_artifact(
-        key=f"plan-{session.domain.name}", markdown="\n".join(lines), description="What, and why"
-    )
-
-
-def _target(target: Target) -> str:
-    name = target.batch.label if target.batch else target.partition or "all"
-    reasons = "; ".join(
-        " ".join(filter(None, (r.code, r.input or "", f"({r.detail})" if r.detail else "")))
-        for r in target.reasons
-    )
-    unsure = "" if target.certain else " (only if its inputs change)"
-    return f"| `{target.table}` | {name} | {target.action}{unsure} | {reasons} |"
-
-
-def audit(session: Session, results: Sequence[TableResult]) -> None:
-    """Rows per table, what was quarantined by which rule, and what is blocked."""
-    lines = [
-        f"# Run `{session.run}`",
-        "",
-        "| table | version | partitions | rows in | published | quarantined | superseded | audit |",
-        "|---|--:|--:|--:|--:|--:|--:|---|",
-    ]
-    lines += [
-        f"| `{r.table}` | {r.version} | {r.partitions} | {r.rows_in:,} | {r.rows_out:,} | "
-        f"{r.quarantined:,} | {r.superseded:,} | {r.audit} |"
-        for r in results
-    ]
-    reasons = [(r.table, rule, n) for r in results for rule, n in r.reasons.items()]
-    if reasons:
-        lines += ["", "## Quarantined", "", "| table | rule | rows |", "|---|---|--:|"]
-        lines += [f"| `{table}` | `{rule}` | {n:,} |" for table, rule, n in reasons]
-    blocked = [b for r in results for b in r.blocked]
-    if blocked:
-        lines += [
-            "",
-            "## Blocked",
-            "",
-            "| table | partition | rule | because |",
-            "|---|---|---|---|",
-        ]
-        lines += [f"| `{b.table}` | {b.partition} | `{b.rule}` | {b.detail} |" for b in blocked]
-    create_markdown_artifact(
-        key=f"audit-{session.domain.name}",
+        key=_key("plan", session.domain.name),
         markdown="\n".join(lines),
-        description="Rows and rules of the last run",
+        description="What this run does, and why",
     )
+
+
+def _sum(session: Session, found: Plan) -> str:
+    if not found.targets:
+        return f"Nothing to do: {len(session.domain.tables)} tables are as declared."
+    counts = {action: sum(t.action is action for t in found.targets) for action in Action}
+    told = ", ".join(f"**{n}** to {action}" for action, n in counts.items() if n)
+    unsure = sum(not t.certain for t in found.targets)
+    more = f"; {unsure} of them (?) only if their inputs change" if unsure else ""
+    return f"{told}{more}."
+
+
+def _groups(found: Plan) -> list[list[Target]]:
+    """Neighbours with the same table, action and kind of reasons share a line."""
+    return [list(group) for _, group in itertools.groupby(found.targets, _kind)]
+
+
+def _kind(target: Target) -> tuple[object, ...]:
+    codes = tuple((reason.code, reason.input) for reason in target.reasons)
+    return target.table, target.action, target.certain, codes
+
+
+def _engine(session: Session, group: Sequence[Target]) -> str:
+    table = session.domain.tables[group[0].table]
+    return session.route(table, group)[0] if group[0].action is Action.build else ""
+
+
+def _line(session: Session, group: Sequence[Target]) -> list[str]:
+    first = group[0]
+    names = [t.batch.label if t.batch else t.partition or "all" for t in group]
+    reads = [f"{read.table} ({read.partitions})" for read in first.reads if read.files]
+    return [
+        f"`{first.table}`",
+        names[0] if len(names) == 1 else f"{len(names)}: {names[0]} … {names[-1]}",
+        str(first.action) if first.certain else f"{first.action}?",
+        "; ".join(" ".join(filter(None, (r.code, r.input, r.detail))) for r in first.reasons),
+        ", ".join(reads) or "-",
+        size(sum(target.bytes for target in group)),
+        _engine(session, group) or "-",
+    ]
+
+
+def audit(session: Session, built: Built) -> None:
+    """Rows per table, what was quarantined by which rule, what is blocked and what failed."""
+    domain = session.domain.name
+    as_declared = len(session.domain.tables) - len(built.results)
+    lines = [f"# Result of {domain}: {built.verdict}", "", f"Run `{session.run}`.", ""]
+    if built.results:
+        columns = ["table", ">version", ">partitions", ">rows in", ">published"]
+        columns += [">quarantined", ">superseded", "audit", "engine", ">seconds"]
+        lines += _table(columns, [_result(r) for r in built.results])
+    if as_declared and not built.failed:
+        lines += ["", f"{as_declared} further tables were as declared."]
+    lines += _section(
+        "Failed", ["table", "because"], [[f"`{n}`", why] for n, why in built.failed.items()]
+    )
+    lines += _section(
+        "Not tried", ["table", "because"], [[f"`{n}`", "an input failed"] for n in built.skipped]
+    )
+    blocked = [[f"`{b.table}`", b.partition, f"`{b.rule}`", b.detail] for b in built.blocked]
+    lines += _section("Blocked", ["table", "partition", "rule", "because"], blocked)
+    waiting = [[f"`{r.table}`", told] for r in built.results for told in r.waiting]
+    lines += _section("Waiting", ["table", "partition and input"], waiting)
+    kept_out = [
+        [f"`{r.table}`", f"`{rule}`", f"{n:,}"]
+        for r in built.results
+        for rule, n in r.reasons.items()
+    ]
+    lines += _section("Quarantined", ["table", "rule", ">rows"], kept_out)
+    if kept_out:
+        first = next(r.table for r in built.results if r.reasons)
+        lines += ["", f"The rows themselves: `lake quarantine {first}`."]
+    create_markdown_artifact(
+        key=_key("audit", domain),
+        markdown="\n".join(lines),
+        description="Rows and rules of this run",
+    )
+
+
+def _result(r: TableResult) -> list[str]:
+    counts = (r.version, r.partitions, r.rows_in, r.rows_out, r.quarantined, r.superseded)
+    numbers = [f"{number:,}" for number in counts]
+    return [f"`{r.table}`", *numbers, r.audit, r.engine or "-", f"{r.seconds:.1f}"]
 
 
 def data_docs(session: Session, audits: Sequence[AuditRow]) -> None:
@@ -89,7 +151,7 @@ def data_docs(session: Session, audits: Sequence[AuditRow]) -> None:
         return
     if page:
         create_link_artifact(
-            key=f"data-docs-{session.domain.name}",
+            key=_key("data-docs", session.domain.name),
             link=address(state, page),
             link_text="Data Docs",
             description="Validation results of the last runs",
@@ -98,27 +160,64 @@ def data_docs(session: Session, audits: Sequence[AuditRow]) -> None:
 
 def training(done: Trained) -> None:
     """Metrics against baselines, and the gates."""
-    key = f"training-{done.model.replace('_', '-')}"
     if done.result is None:
         version = done.existing.version if done.existing else "?"
-        text = f"Nothing to do: version {version} was trained from these rows."
-        create_markdown_artifact(key=key, markdown=text, description="No training")
-        return
-    evaluated = [done.result.candidate, *done.result.baselines]
-    names = list(done.result.candidate.metrics)
-    lines = [
-        f"# {done.model} version {done.result.version}: {done.result.alias}",
+        lines = [f"Nothing to do: version {version} was trained from these rows."]
+    else:
+        lines = _trained(done.result)
+    create_markdown_artifact(
+        key=_key("training", done.model),
+        markdown="\n".join(lines),
+        description="Metrics and gates",
+    )
+
+
+def _trained(result: TrainingResult) -> list[str]:
+    names = list(result.candidate.metrics)
+    metrics = [
+        [e.model, *(_number(e.metrics.get(name)) for name in names)]
+        for e in (result.candidate, *result.baselines)
+    ]
+    importance = [[f"`{i.feature}`", _number(i.loss)] for i in result.importance[:10]]
+    gates = [[g.name, g.verdict, g.because] for g in result.gates]
+    return [
+        f"# {result.model} version {result.version}: {result.alias}",
         "",
-        f"| model | {' | '.join(names)} |",
-        f"|---|{'--:|' * len(names)}",
+        f"Trained on {result.train_rows:,} rows, judged on {result.test_rows:,} later ones.",
+        "",
+        *_table(["model", *(f">{name}" for name in names)], metrics),
+        *_section("Gates", ["gate", "verdict", "because"], gates),
+        *_section("What it looks at", ["feature", f">{names[0]} lost without it"], importance),
+        "",
+        f"MLflow run {_mlflow(result.run_id)}",
     ]
-    lines += [
-        f"| {e.model} | "
-        + " | ".join(f"{e.metrics.get(n, float('nan')):.4f}" for n in names)
-        + " |"
-        for e in evaluated
-    ]
-    lines += ["", "| gate | verdict | because |", "|---|---|---|"]
-    lines += [f"| {g.name} | {g.verdict} | {g.because} |" for g in done.result.gates]
-    lines += ["", f"MLflow run `{done.result.run_id}`"]
-    create_markdown_artifact(key=key, markdown="\n".join(lines), description="Metrics and gates")
+
+
+def _mlflow(run: str) -> str:
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    return f"[`{run}`]({uri}/#/runs/{run})" if uri.startswith("http") else f"`{run}`"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _section(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return ["", f"## {title}", "", *_table(columns, rows)] if rows else []
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A markdown table; columns that begin with ``>`` stand to the right."""
+    lines = [[c.removeprefix(">") for c in columns]]
+    lines += [["--:" if c.startswith(">") else "---" for c in columns]]
+    lines += [[_cell(text) for text in row] for row in rows]
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _key(kind: str, name: str) -> str:
+    """Prefect takes letters, digits and dashes only."""
+    return f"{kind}-{name.lower().replace('_', '-')}"

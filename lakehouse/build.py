@@ -493,7 +493,7 @@ class Session:
                 "build",
                 self.domain.name,
                 self.started,
-                engine=",".join(sorted(self._engines)),
+                engine=",".join(sorted({row.engine for row in self.ledger.builds})),
                 parameters={"tables": sorted(self.forced_tables), "force": bool(self.force)},
                 result=result,
                 error=error,

@@ -1,8 +1,8 @@
 """A small domain, written into a folder: a shop's orders and customers, and sales by region.
 
-    bronze.orders (by month) → silver.orders ─┬→ gold.daily     (looks back a week)
-    bronze.customers → silver.customers ──────┴→ gold.countries
-    bronze.sales (by region) → silver.sales
+bronze.orders (by month) → silver.orders ─┬→ gold.daily     (looks back a week)
+bronze.customers → silver.customers ──────┴→ gold.countries
+bronze.sales (by region) → silver.sales
 """
 
 from __future__ import annotations

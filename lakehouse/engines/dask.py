@@ -13,13 +13,17 @@ from lakehouse.errors import EngineError
 
 __all__ = ["DaskEngine"]
 
+#: How long a scheduler may take to answer.
+_PATIENCE = "10s"
+_LOOPBACK = "127.0.0.1:0"
+
 
 class DaskEngine:
     """Stages targets side by side.
 
     Args:
         address: A scheduler's address; empty starts threads in this process, which
-            listen nowhere.
+            listen on loopback only.
         threads: How many targets at once, without an address.
     """
 
@@ -44,7 +48,7 @@ class DaskEngine:
 
         if self.address:
             try:
-                return Client(self.address, timeout="10s", set_as_default=False)
+                return Client(self.address, timeout=_PATIENCE, set_as_default=False)
             except OSError as error:
                 raise EngineError(
                     f"connect to the Dask scheduler {self.address}",
@@ -57,7 +61,9 @@ class DaskEngine:
                 n_workers=1,
                 threads_per_worker=self.threads,
                 processes=False,
-                dashboard_address=None,
+                # Without an address each would serve HTTP on every interface.
+                dashboard_address=_LOOPBACK,
+                worker_dashboard_address=_LOOPBACK,
                 memory_limit=0,
                 # A failing task raises here; Dask would log it besides.
                 silence_logs=logging.CRITICAL,

@@ -190,7 +190,6 @@ def batch(rows: duckdb.DuckDBPyConnection) -> Any:
         # As float64: Great Expectations compares pairs by truth, which pandas' NA has not.
         frame = frame.astype({"a": "float64", "b": "float64"})
         context = gx.get_context(mode="ephemeral")
-        context.variables.progress_bars = {"globally": False}
         asset = context.data_sources.add_pandas("rows").add_dataframe_asset("rows")
         whole = asset.add_batch_definition_whole_dataframe("all")
         return whole.get_batch({"dataframe": frame})

@@ -32,7 +32,10 @@ build.build(session, sys.argv[1:])
 
 def land(shop: Shop) -> None:
     for month in MONTHS:
-        shop.orders(f"2026-{month:02}", *[(f"o{month}-{i}", "ann", i, f"2026-{month:02}-0{i}") for i in range(1, 5)])
+        shop.orders(
+            f"2026-{month:02}",
+            *[(f"o{month}-{i}", "ann", i, f"2026-{month:02}-0{i}") for i in range(1, 5)],
+        )
 
 
 def together(shop: Shop, builders: int, *tables: str, **options: object) -> list[BuildResult]:
@@ -77,7 +80,9 @@ def test_threads_that_add_the_same_column(shop: Shop) -> None:
     shop.build("gold.daily")
     note = "  - {name: note, logicalType: string, physicalType: VARCHAR}\n  - {name: order_month"
     shop.edit("silver/orders.yaml", "  - {name: order_month", note)
-    shop.edit("silver/orders.sql", "_row, order_month\nFROM", "_row, 'n' AS note, order_month\nFROM")
+    shop.edit(
+        "silver/orders.sql", "_row, order_month\nFROM", "_row, 'n' AS note, order_month\nFROM"
+    )
     together(shop, 3, "gold.daily")
     everything_once(shop)
     assert shop.rows("SELECT DISTINCT note FROM silver.orders") == [("n",)]

@@ -140,7 +140,9 @@ def proxy(request: pytest.FixtureRequest, keys: dict[str, str]) -> Iterator[Prox
         made.close()
 
 
-def test_a_lake_on_s3_has_the_rows_of_one_on_files(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_lake_on_s3_has_the_rows_of_one_on_files(
+    shop: Shop, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     local = Shop(tmp_path_factory.mktemp("local"))
     for one in (shop, local):
         one.open_for_business()
@@ -179,7 +181,12 @@ def test_a_lost_reply_is_one_commit(
     (done,) = through.build("silver.orders").changed
     assert (proxy.left, proxy.dropped) == (0, drops)
     assert done.partitions == 2
-    assert direct.rows("SELECT order_id FROM silver.orders ORDER BY 1") == [("a1",), ("a2",), ("b1",), ("b2",)]
+    assert direct.rows("SELECT order_id FROM silver.orders ORDER BY 1") == [
+        ("a1",),
+        ("a2",),
+        ("b1",),
+        ("b2",),
+    ]
     snapshot = direct.snapshot("silver.orders")
     # The table's creation, and one commit with both months.
     assert (snapshot.version, len(snapshot.files)) == (1, 2)
@@ -214,7 +221,9 @@ def test_a_server_that_is_away_is_named(tmp_path: Path, place: str) -> None:
 
 
 def test_a_store_that_lets_two_win_is_refused(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Storage, "_race", lambda self, key: (self.fsspec().pipe_file(key, b"x"), 2)[1])
+    monkeypatch.setattr(
+        Storage, "_race", lambda self, key: (self.fsspec().pipe_file(key, b"x"), 2)[1]
+    )
     shop.open_for_business()
     with pytest.raises(UnsafeStoreError, match="2 of 8"):
         shop.build("bronze.orders")

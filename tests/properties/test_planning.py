@@ -103,5 +103,8 @@ def test_any_history_ends_in_the_same_rows(steps: list[Step]) -> None:
 def _content(shop: Shop) -> dict[str, list[tuple[object, ...]]]:
     tables = ["bronze.orders", "silver.orders", "silver.customers", "gold.daily", "gold.countries"]
     tables += ["bronze.orders__quarantine", "silver.orders__quarantine"]
-    found = {t: shop.rows(f"SELECT * EXCLUDE (_build) FROM {t}" if "__" in t else f"FROM {t}") for t in tables}
+    found = {
+        t: shop.rows(f"SELECT * EXCLUDE (_build) FROM {t}" if "__" in t else f"FROM {t}")
+        for t in tables
+    }
     return {table: sorted(rows, key=repr) for table, rows in found.items()}

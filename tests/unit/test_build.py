@@ -62,8 +62,16 @@ class TestNothingToDo:
             ("silver/orders.sql", "FROM typed", "  FROM\n\n typed -- a comment"),
             ("silver/orders.sql", "row_number()", "ROW_NUMBER()"),
             ("silver/orders.yaml", "orders of the shop", "what was ordered"),
-            ("silver/orders.yaml", "max_value: 1000}}}\n  - {id: any", "max_value: 1000}}}\n  - {id: some"),
-            ("silver/orders.yaml", "kwargs: {max_value: 1000}}}\n\n", "kwargs: {max_value: 9}}}\n\n"),
+            (
+                "silver/orders.yaml",
+                "max_value: 1000}}}\n  - {id: any",
+                "max_value: 1000}}}\n  - {id: some",
+            ),
+            (
+                "silver/orders.yaml",
+                "kwargs: {max_value: 1000}}}\n\n",
+                "kwargs: {max_value: 9}}}\n\n",
+            ),
             ("silver/orders.yaml", "schema:", "team: {name: sales}\nschema:"),
             (
                 "silver/orders.yaml",
@@ -125,7 +133,11 @@ class TestReasons:
         orders.orders("2026-01", *JANUARY, ("a9", "ann", 5000, "2026-01-09"))
         assert orders.build().tables[2].table == "shop.silver.orders" or True
         assert orders.rows("SELECT count(*) FROM silver.orders__quarantine") == [(1,)]
-        orders.edit("silver/orders.yaml", "column: amount, max_value: 1000", "column: amount, max_value: 9000")
+        orders.edit(
+            "silver/orders.yaml",
+            "column: amount, max_value: 1000",
+            "column: amount, max_value: 9000",
+        )
         file = str(orders.domain / "silver/orders.yaml")
         todo = orders.todo()
         assert todo["silver.orders", JAN] == [f"contract changed {file}"]
@@ -136,7 +148,9 @@ class TestReasons:
         # February's rows are the same under the new rule: nothing downstream of it is built.
         last = {b["key"] for b in orders.builds() if b["table"] == "shop.gold.daily"}
         assert last == {JAN, FEB}
-        assert [b["key"] for b in orders.builds() if b["table"] == "shop.gold.daily"].count(FEB) == 2
+        assert [b["key"] for b in orders.builds() if b["table"] == "shop.gold.daily"].count(
+            FEB
+        ) == 2
 
     def test_a_file_landed_again_replaces_its_rows(self, orders: Shop) -> None:
         orders.orders("2026-01", ("a1", "ann", 11, "2026-01-05"))
@@ -228,7 +242,9 @@ class TestGone:
         (target,) = [t for t in orders.plan("bronze.orders").targets]
         assert (target.action, target.reasons[0].code) == (Action.remove, "gone from source")
         orders.build()
-        assert orders.rows("SELECT DISTINCT order_month FROM bronze.orders") == [(dt.date(2026, 2, 1),)]
+        assert orders.rows("SELECT DISTINCT order_month FROM bronze.orders") == [
+            (dt.date(2026, 2, 1),)
+        ]
         assert orders.rows("SELECT count(*) FROM silver.orders") == [(2,)]
         assert orders.rows("SELECT week_amount FROM gold.daily ORDER BY ordered") == [(5,), (7,)]
         assert orders.todo() == {}
@@ -258,7 +274,11 @@ class TestMarkers:
     ) -> None:
         orders.land("orders/odd.csv", data)
         (done,) = orders.build().changed
-        assert (done.table, done.rows_out, done.quarantined) == ("shop.bronze.orders", 0, quarantined)
+        assert (done.table, done.rows_out, done.quarantined) == (
+            "shop.bronze.orders",
+            0,
+            quarantined,
+        )
         assert orders.todo() == {}
         bad = orders.rows("SELECT count(*) FROM bronze.orders__quarantine")
         assert bad == [(quarantined,)]
@@ -276,7 +296,9 @@ class TestWaitsAndBlocks:
     def test_nothing_published_upstream_is_waited_for(self, shop: Shop) -> None:
         shop.orders("2026-01", *JANUARY)
         done = {t.table: t for t in shop.build().tables}
-        assert done["shop.silver.customers"].waiting == ("silver.customers waits for bronze.customers",)
+        assert done["shop.silver.customers"].waiting == (
+            "silver.customers waits for bronze.customers",
+        )
         assert done["shop.silver.customers"].version == -1
         assert done["shop.gold.countries"].waiting == ("gold.countries waits for silver.customers",)
         assert done["shop.gold.daily"].partitions == 1
@@ -318,12 +340,14 @@ class TestWaitsAndBlocks:
             assert orders.build("silver.orders", force=True).blocked
             return
         assert orders.build().blocked == ()
-        assert orders.rows("SELECT order_id FROM silver.orders WHERE order_month > '2026-02-02'") == [
-            ("c1",)
-        ]
+        assert orders.rows(
+            "SELECT order_id FROM silver.orders WHERE order_month > '2026-02-02'"
+        ) == [("c1",)]
         assert orders.todo() == {}
 
-    def test_downstream_of_a_blocked_rebuild_the_last_good_rows_are_used(self, orders: Shop) -> None:
+    def test_downstream_of_a_blocked_rebuild_the_last_good_rows_are_used(
+        self, orders: Shop
+    ) -> None:
         orders.orders("late", *[(f"x{i}", "ann", 9999, "2026-02-03") for i in range(4)])
         done = orders.build()
         assert [b.partition for b in done.blocked] == [FEB]
@@ -369,18 +393,32 @@ class TestWhenChanged:
 
 class TestRowLaw:
     def test_a_join_that_multiplies_rows_is_refused(self, orders: Shop) -> None:
-        orders.edit("silver/orders.sql", "FROM bronze.orders", "FROM bronze.orders CROSS JOIN twice")
         orders.edit(
-            "silver/orders.sql", "WITH typed", "WITH twice AS (\n SELECT 1 AS n UNION ALL SELECT 2\n), typed"
+            "silver/orders.sql", "FROM bronze.orders", "FROM bronze.orders CROSS JOIN twice"
         )
-        orders.edit("silver/orders.sql", "PARTITION BY order_month, order_id ORDER", "PARTITION BY order_month, order_id, n ORDER")
-        orders.edit("silver/orders.sql", "    _source_file, _row, _landed_at", "    n, _source_file, _row, _landed_at")
+        orders.edit(
+            "silver/orders.sql",
+            "WITH typed",
+            "WITH twice AS (\n SELECT 1 AS n UNION ALL SELECT 2\n), typed",
+        )
+        orders.edit(
+            "silver/orders.sql",
+            "PARTITION BY order_month, order_id ORDER",
+            "PARTITION BY order_month, order_id, n ORDER",
+        )
+        orders.edit(
+            "silver/orders.sql",
+            "    _source_file, _row, _landed_at",
+            "    n, _source_file, _row, _landed_at",
+        )
         before = orders.everything()
         with pytest.raises(EngineError, match="account for every row") as raised:
             orders.build()
         assert "2 rows in, 4 selected" in raised.value.found
         assert orders.everything() == before
-        assert orders.rows("SELECT result FROM ops.runs ORDER BY ended DESC LIMIT 1") == [("failed",)]
+        assert orders.rows("SELECT result FROM ops.runs ORDER BY ended DESC LIMIT 1") == [
+            ("failed",)
+        ]
 
     def test_a_filter_that_drops_rows_is_counted_as_superseded(self, orders: Shop) -> None:
         orders.orders("again", ("a1", "ann", 15, "2026-01-05"), ("a1", "ann", 16, "2026-01-05"))
@@ -428,7 +466,9 @@ class TestValuePartitions:
         (bronze, silver) = shop.build("silver.sales").changed
         assert (bronze.rows_in, bronze.rows_out, bronze.quarantined) == (3, 1, 2)
         assert silver.rows_in == 1
-        assert shop.rows("SELECT sale_id, _violations FROM bronze.sales__quarantine ORDER BY 1") == [
+        assert shop.rows(
+            "SELECT sale_id, _violations FROM bronze.sales__quarantine ORDER BY 1"
+        ) == [
             ("s2", ["outside_partition"]),
             ("s3", ["outside_partition"]),
         ]

@@ -32,7 +32,11 @@ def test_a_table_is_found_by_each_of_its_names(shop: Shop) -> None:
 
 
 def test_upstream_is_everything_a_table_is_made_from(shop: Shop) -> None:
-    assert catalog.load(shop.domain).upstream(["gold.daily"]) == {"gold.daily", "silver.orders", "bronze.orders"}
+    assert catalog.load(shop.domain).upstream(["gold.daily"]) == {
+        "gold.daily",
+        "silver.orders",
+        "bronze.orders",
+    }
 
 
 def test_a_folder_without_domains_is_named(tmp_path: Path) -> None:
@@ -44,14 +48,40 @@ def test_a_folder_without_domains_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("breaks", "found", "file"),
     [
-        (lambda s: (s.domain / "silver/orders.yaml").unlink(), "SQL without a contract", "orders.sql"),
+        (
+            lambda s: (s.domain / "silver/orders.yaml").unlink(),
+            "SQL without a contract",
+            "orders.sql",
+        ),
         (lambda s: (s.domain / "silver/orders.sql").unlink(), "neither a source", "orders.yaml"),
-        (lambda s: s.edit("gold/daily.yaml", "- name: daily", "- name: dayly"), "schema name 'dayly'", "daily.yaml"),
+        (
+            lambda s: s.edit("gold/daily.yaml", "- name: daily", "- name: dayly"),
+            "schema name 'dayly'",
+            "daily.yaml",
+        ),
         (lambda s: s.write("bronze/orders.sql", "SELECT 1"), "beside SQL", "orders.yaml"),
-        (lambda s: s.edit("gold/daily.sql", "silver.orders", "silver.order"), "reads silver.order", "daily.sql"),
-        (lambda s: s.edit("gold/daily.yaml", "silver.orders", "silver.sales"), "does not read it", "daily.yaml"),
-        (lambda s: s.edit("silver/customers.sql", "FROM bronze.customers", "FROM silver.customers"), "does not read it", "customers.yaml"),
-        (lambda s: s.edit("gold/daily.sql", "count(*)", "count(nothing)"), "unknown-column", "daily.sql:2"),
+        (
+            lambda s: s.edit("gold/daily.sql", "silver.orders", "silver.order"),
+            "reads silver.order",
+            "daily.sql",
+        ),
+        (
+            lambda s: s.edit("gold/daily.yaml", "silver.orders", "silver.sales"),
+            "does not read it",
+            "daily.yaml",
+        ),
+        (
+            lambda s: s.edit(
+                "silver/customers.sql", "FROM bronze.customers", "FROM silver.customers"
+            ),
+            "does not read it",
+            "customers.yaml",
+        ),
+        (
+            lambda s: s.edit("gold/daily.sql", "count(*)", "count(nothing)"),
+            "unknown-column",
+            "daily.sql:2",
+        ),
     ],
 )
 def test_what_is_wrong_is_named_with_its_file(

@@ -76,11 +76,20 @@ class TestTwoBuilders:
 
     def test_of_different_targets_both_are_published(self, orders: Shop) -> None:
         orders.build("silver.orders")
-        first, second = Builder(orders, "silver.orders", force=True), Builder(orders, "silver.orders", force=True)
+        first, second = (
+            Builder(orders, "silver.orders", force=True),
+            Builder(orders, "silver.orders", force=True),
+        )
         assert first.commit([JAN]).version == 2
         assert second.commit([FEB]).version == 3
         live = {f.path for f in orders.snapshot("silver.orders").files}
-        mine = {f.path for s, key in ((first, JAN), (second, FEB)) for o in s.staged if o.key == key for f in o.files}
+        mine = {
+            f.path
+            for s, key in ((first, JAN), (second, FEB))
+            for o in s.staged
+            if o.key == key
+            for f in o.files
+        }
         assert live == mine
 
     def test_a_builder_whose_inputs_moved_on_overwrites_nothing(self, orders: Shop) -> None:
@@ -125,8 +134,14 @@ class TestTwoBuilders:
 
     def test_a_column_that_both_add_is_added_once(self, orders: Shop) -> None:
         orders.build("silver.orders")
-        orders.edit("silver/orders.yaml", "  - {name: order_month", "  - {name: note, logicalType: string, physicalType: VARCHAR}\n  - {name: order_month")
-        orders.edit("silver/orders.sql", "_row, order_month\nFROM", "_row, 'n' AS note, order_month\nFROM")
+        orders.edit(
+            "silver/orders.yaml",
+            "  - {name: order_month",
+            "  - {name: note, logicalType: string, physicalType: VARCHAR}\n  - {name: order_month",
+        )
+        orders.edit(
+            "silver/orders.sql", "_row, order_month\nFROM", "_row, 'n' AS note, order_month\nFROM"
+        )
         first, second = Builder(orders, "silver.orders"), Builder(orders, "silver.orders")
         stale = second.session._read_all(["silver.orders"])
         assert stale["silver.orders"].version == 1
@@ -232,7 +247,9 @@ class TestSchema:
             "  - {name: order_month",
             "  - {name: note, logicalType: string, physicalType: VARCHAR}\n  - {name: order_month",
         )
-        shop.edit("silver/orders.sql", "_row, order_month\nFROM", "_row, 'n' AS note, order_month\nFROM")
+        shop.edit(
+            "silver/orders.sql", "_row, order_month\nFROM", "_row, 'n' AS note, order_month\nFROM"
+        )
 
     def test_an_added_column(self, built: Shop) -> None:
         self.note(built)
@@ -253,22 +270,46 @@ class TestSchema:
     def test_a_renamed_column(self, built: Shop) -> None:
         built.edit("silver/orders.yaml", "{name: amount,", "{name: paid,")
         built.edit("silver/orders.yaml", "column: amount", "column: paid")
-        built.edit("silver/orders.sql", "SELECT order_id, customer, amount", "SELECT order_id, customer, amount AS paid")
+        built.edit(
+            "silver/orders.sql",
+            "SELECT order_id, customer, amount",
+            "SELECT order_id, customer, amount AS paid",
+        )
         built.build("silver.orders")
-        assert built.rows("SELECT order_id, paid FROM silver.orders ORDER BY 1") == [("a1", 10), ("a2", 20), ("b1", 5)]
+        assert built.rows("SELECT order_id, paid FROM silver.orders ORDER BY 1") == [
+            ("a1", 10),
+            ("a2", 20),
+            ("b1", 5),
+        ]
         assert built.snapshot("silver.orders").version == 2
 
     def test_another_type(self, built: Shop) -> None:
-        built.edit("silver/orders.yaml", "{name: amount, logicalType: integer, physicalType: INTEGER}", "{name: amount, logicalType: number, physicalType: DOUBLE}")
-        built.edit("silver/orders.sql", "SELECT order_id, customer, amount", "SELECT order_id, customer, CAST(amount AS DOUBLE) AS amount")
+        built.edit(
+            "silver/orders.yaml",
+            "{name: amount, logicalType: integer, physicalType: INTEGER}",
+            "{name: amount, logicalType: number, physicalType: DOUBLE}",
+        )
+        built.edit(
+            "silver/orders.sql",
+            "SELECT order_id, customer, amount",
+            "SELECT order_id, customer, CAST(amount AS DOUBLE) AS amount",
+        )
         built.build("silver.orders")
-        assert built.rows("SELECT typeof(amount), sum(amount) FROM silver.orders GROUP BY 1") == [("DOUBLE", 35.0)]
+        assert built.rows("SELECT typeof(amount), sum(amount) FROM silver.orders GROUP BY 1") == [
+            ("DOUBLE", 35.0)
+        ]
 
     def test_a_dropped_column_of_a_table_with_a_partition_gone(self, built: Shop) -> None:
         built.edit("bronze/orders.yaml", "source:", "on_gone: remove\n    source:")
         (built.landing / "orders/2026-02.csv").unlink()
-        built.edit("silver/orders.yaml", "  - {name: customer, logicalType: string, physicalType: VARCHAR, required: true}\n", "")
-        built.edit("silver/orders.sql", "SELECT order_id, customer, amount", "SELECT order_id, amount")
+        built.edit(
+            "silver/orders.yaml",
+            "  - {name: customer, logicalType: string, physicalType: VARCHAR, required: true}\n",
+            "",
+        )
+        built.edit(
+            "silver/orders.sql", "SELECT order_id, customer, amount", "SELECT order_id, amount"
+        )
         built.build("silver.orders")
         assert ids(built) == [("a1", 10), ("a2", 20)]
 
@@ -277,7 +318,11 @@ class TestSchema:
         orders.orders("2026-02", *[(f"x{i}", "ann", 9999, "2026-02-03") for i in range(4)])
         orders.edit("silver/orders.yaml", "{name: amount,", "{name: paid,")
         orders.edit("silver/orders.yaml", "column: amount", "column: paid")
-        orders.edit("silver/orders.sql", "SELECT order_id, customer, amount", "SELECT order_id, customer, amount AS paid")
+        orders.edit(
+            "silver/orders.sql",
+            "SELECT order_id, customer, amount",
+            "SELECT order_id, customer, amount AS paid",
+        )
         before = orders.snapshot("silver.orders")
         with pytest.raises(SchemaChangeError, match="1 files would keep the old form"):
             orders.build("silver.orders")
@@ -287,9 +332,21 @@ class TestSchema:
         orders.build("silver.orders")
         orders.edit("silver/orders.yaml", "order_month", "order_week")
         orders.edit("silver/orders.yaml", "grain: month", "grain: week")
-        orders.edit("silver/orders.sql", "_row, order_month\nFROM", "_row, CAST(date_trunc('week', ordered) AS DATE) AS order_week\nFROM")
-        orders.edit("silver/orders.sql", "PARTITION BY order_month, order_id", "PARTITION BY CAST(date_trunc('week', ordered) AS DATE), order_id")
-        orders.edit("silver/orders.yaml", "    rows: {from: bronze.orders}", "    reads:\n      bronze.orders: {lookback: 31 days, lookahead: 31 days}")
+        orders.edit(
+            "silver/orders.sql",
+            "_row, order_month\nFROM",
+            "_row, CAST(date_trunc('week', ordered) AS DATE) AS order_week\nFROM",
+        )
+        orders.edit(
+            "silver/orders.sql",
+            "PARTITION BY order_month, order_id",
+            "PARTITION BY CAST(date_trunc('week', ordered) AS DATE), order_id",
+        )
+        orders.edit(
+            "silver/orders.yaml",
+            "    rows: {from: bronze.orders}",
+            "    reads:\n      bronze.orders: {lookback: 31 days, lookahead: 31 days}",
+        )
         orders.edit("silver/orders.yaml", "\n\n", "\n")
         with pytest.raises(SchemaChangeError, match="partitioned by order_month") as raised:
             orders.build("silver.orders")

@@ -28,7 +28,11 @@ def refused(old: str, new: str, text: str = SILVER) -> ContractError:
 class TestRead:
     def test_columns_key_rules_and_our_part(self) -> None:
         found = parse(SILVER, "t.yaml")
-        assert (found.name, found.key, found.types["order_month"]) == ("orders", ("order_id",), "DATE")
+        assert (found.name, found.key, found.types["order_month"]) == (
+            "orders",
+            ("order_id",),
+            "DATE",
+        )
         assert {r.id: r.scope for r in found.rules} == {
             "order_id_required": "row",
             "customer_required": "row",
@@ -54,7 +58,9 @@ class TestRead:
             "  - {id: some, metric: rowCount, mustBeGreaterThan: 0}\n"
             "  - {id: pairs, metric: duplicateValues, mustBe: 0, arguments: {properties: [customer, ordered]}}\n"
         )
-        found = parse(contract("silver", "t", {"customer": "VARCHAR", "ordered": "DATE"}, "", more), "t")
+        found = parse(
+            contract("silver", "t", {"customer": "VARCHAR", "ordered": "DATE"}, "", more), "t"
+        )
         assert {r.id: dict(r.kwargs) for r in found.rules} == {
             "some": {"min_value": 1},
             "pairs": {"column_list": ["customer", "ordered"]},
@@ -70,7 +76,12 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("old", "new", "line", "hint"),
         [
-            ("logicalType: string, physicalType: VARCHAR, primaryKey", "logicalTyp: string, physicalType: VARCHAR, primaryKey", 11, "logicalType"),
+            (
+                "logicalType: string, physicalType: VARCHAR, primaryKey",
+                "logicalTyp: string, physicalType: VARCHAR, primaryKey",
+                11,
+                "logicalType",
+            ),
             ("rows: {from", "row: {from", None, "rows"),
             ("grain: month", "grane: month", None, "grain"),
             ("column: amount,", "column: amout,", None, "amount"),
@@ -85,7 +96,9 @@ class TestRefused:
             ("version: 1.0.0", "version: [1", None, "mend line"),
         ],
     )
-    def test_with_the_line_and_the_remedy(self, old: str, new: str, line: int | None, hint: str) -> None:
+    def test_with_the_line_and_the_remedy(
+        self, old: str, new: str, line: int | None, hint: str
+    ) -> None:
         error = refused(old, new)
         assert hint in error.remedy
         assert error.file is not None
@@ -98,15 +111,32 @@ class TestRefused:
         assert edited("rows:", waiver % "any_orders").lake.waivers[0].until == dt.date(2026, 12, 31)
         assert edited("rows:", waiver % "quarantined_share").lake.waivers
         assert "any_orders" in refused("rows:", waiver % "any_order").remedy
-        assert refused("rows:", "waivers: [{rule: any_orders, until: 2026-12-31, by: me}]\n    rows:")
+        assert refused(
+            "rows:", "waivers: [{rule: any_orders, until: 2026-12-31, by: me}]\n    rows:"
+        )
 
     def test_bronze(self) -> None:
-        assert "another name" in refused("column: order_month", "column: ordered", BRONZE.replace("{name: ordered, logicalType: string, physicalType: VARCHAR}", "{name: ordered, logicalType: date, physicalType: DATE}")).remedy
+        assert (
+            "another name"
+            in refused(
+                "column: order_month",
+                "column: ordered",
+                BRONZE.replace(
+                    "{name: ordered, logicalType: string, physicalType: VARCHAR}",
+                    "{name: ordered, logicalType: date, physicalType: DATE}",
+                ),
+            ).remedy
+        )
         assert "added by the reader" in refused("{name: customer,", "{name: _row,", BRONZE).found
 
     def test_the_case_of_a_partition_column_does_not_matter(self) -> None:
-        assert list(edited("column: order_month", "column: Order_Month", BRONZE).types)[4] == "Order_Month"
-        wrong = BRONZE.replace("{name: ordered,", "{name: order_month,").replace("ordered, '", "order_month, '")
+        assert (
+            list(edited("column: order_month", "column: Order_Month", BRONZE).types)[4]
+            == "Order_Month"
+        )
+        wrong = BRONZE.replace("{name: ordered,", "{name: order_month,").replace(
+            "ordered, '", "order_month, '"
+        )
         assert "did you mean" in refused("column: order_month", "column: Order_Month", wrong).remedy
 
 
@@ -130,7 +160,11 @@ class TestId:
         [
             ("orders of the shop", "other words", True),
             ("version: 1.0.0", "version: 1.2.0", True),
-            ("any_orders, type: custom, engine: greatExpectations, implementation: {type: expect_table_row_count_to_be_between, kwargs: {max_value: 1000", "any_orders, type: custom, engine: greatExpectations, implementation: {type: expect_table_row_count_to_be_between, kwargs: {max_value: 9", False),
+            (
+                "any_orders, type: custom, engine: greatExpectations, implementation: {type: expect_table_row_count_to_be_between, kwargs: {max_value: 1000",
+                "any_orders, type: custom, engine: greatExpectations, implementation: {type: expect_table_row_count_to_be_between, kwargs: {max_value: 9",
+                False,
+            ),
             ("rows:", "max_quarantined: 0.1\n    rows:", False),
             ("rows:", "engine: local\n    rows:", True),
             ("rows:", "accepts: [0123456789-0123456789]\n    rows:", True),

@@ -24,14 +24,18 @@ def test_each_date_is_in_one_period(grain: Grain, date: dt.date) -> None:
 
 
 @settings(deadline=None)
-@given(st.sampled_from(PERIODS), dates, st.sampled_from(["UTC", "America/New_York", "Asia/Kolkata"]))
+@given(
+    st.sampled_from(PERIODS), dates, st.sampled_from(["UTC", "America/New_York", "Asia/Kolkata"])
+)
 def test_periods_meet_without_a_gap(grain: Grain, date: dt.date, zone: str) -> None:
     one, other = span(grain.start(date), grain, zone), span(grain.next(date), grain, zone)
     assert one.end == other.start
     assert not one.overlaps(other)
 
 
-@pytest.mark.parametrize(("day", "hours"), [("2026-03-08", 23), ("2026-11-01", 25), ("2026-07-01", 24)])
+@pytest.mark.parametrize(
+    ("day", "hours"), [("2026-03-08", 23), ("2026-11-01", 25), ("2026-07-01", 24)]
+)
 def test_a_day_with_a_change_of_time_has_its_own_length(day: str, hours: int) -> None:
     found = span(dt.date.fromisoformat(day), Grain.day, "America/New_York")
     assert found.end - found.start == dt.timedelta(hours=hours)
@@ -52,7 +56,10 @@ def test_the_ends_of_the_calendar_have_nothing_beyond_them(date: dt.date) -> Non
         found = span(date, Grain.month, "Asia/Kolkata", lookback=dt.timedelta(days=30))
         assert found.start.date() == dt.date.min
     else:
-        assert span(date, Grain.day, "America/New_York", lookahead=dt.timedelta(days=9)).end.year == 9999
+        assert (
+            span(date, Grain.day, "America/New_York", lookahead=dt.timedelta(days=9)).end.year
+            == 9999
+        )
 
 
 def test_half_open() -> None:

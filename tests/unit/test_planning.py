@@ -27,7 +27,14 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Table]:
     return dict(load(shop.domain).tables)
 
 
-def file(partition: str | None, build: BuildId | None, *, rows: int = 1, batch: str | None = None, added: int = 0) -> File:
+def file(
+    partition: str | None,
+    build: BuildId | None,
+    *,
+    rows: int = 1,
+    batch: str | None = None,
+    added: int = 0,
+) -> File:
     return File(f"{partition}/{build}/part", 10, rows, partition, build, batch, added)
 
 
@@ -37,9 +44,13 @@ def bronze(*files: tuple[str | None, str, str], rows: int = 1, added: int = 0) -
     return Snapshot("shop.bronze.orders", 1, tuple(made))
 
 
-def built(table: Table, targets: tuple[Target, ...], content: str = D, *, added: int = 5) -> Snapshot:
+def built(
+    table: Table, targets: tuple[Target, ...], content: str = D, *, added: int = 5
+) -> Snapshot:
     """What the table holds after some targets were built."""
-    files = (file(t.partition, BuildId.parse(f"{t.wanted}-{content}"), added=added) for t in targets)
+    files = (
+        file(t.partition, BuildId.parse(f"{t.wanted}-{content}"), added=added) for t in targets
+    )
     return Snapshot(table.name, 1, tuple(files))
 
 
@@ -119,32 +130,65 @@ class TestPartitions:
         found = plan(tables, "gold.daily", inputs, other, pending=pending)
         assert [t.certain for t in found] == [True]
 
-    def test_unread_landing_files_stand_for_months_that_nobody_knows(self, tables: dict[str, Table]) -> None:
-        (found,) = plan(tables, "silver.orders", {"bronze.orders": bronze()}, pending={"bronze.orders": Pending(unknown=True)})
-        assert (found.reasons[0].code, found.partition, found.certain) == ("after bronze", None, False)
+    def test_unread_landing_files_stand_for_months_that_nobody_knows(
+        self, tables: dict[str, Table]
+    ) -> None:
+        (found,) = plan(
+            tables,
+            "silver.orders",
+            {"bronze.orders": bronze()},
+            pending={"bronze.orders": Pending(unknown=True)},
+        )
+        assert (found.reasons[0].code, found.partition, found.certain) == (
+            "after bronze",
+            None,
+            False,
+        )
 
-    def test_a_bronze_table_that_is_made_anew_removes_nothing_for_certain(self, tables: dict[str, Table]) -> None:
+    def test_a_bronze_table_that_is_made_anew_removes_nothing_for_certain(
+        self, tables: dict[str, Table]
+    ) -> None:
         table = tables["silver.orders"]
-        actual = built(table, plan(tables, table.short, {"bronze.orders": bronze(("2026-01-01", A, A))}))
+        actual = built(
+            table, plan(tables, table.short, {"bronze.orders": bronze(("2026-01-01", A, A))})
+        )
         anew = Snapshot("b", -1, ())
-        found = plan(tables, table.short, {"bronze.orders": anew}, actual, pending={"bronze.orders": Pending(unknown=True)})
+        found = plan(
+            tables,
+            table.short,
+            {"bronze.orders": anew},
+            actual,
+            pending={"bronze.orders": Pending(unknown=True)},
+        )
         assert [t for t in found if t.action is Action.remove and t.certain] == []
 
     def test_what_was_never_published_is_waited_for(self, tables: dict[str, Table]) -> None:
         (found,) = plan(tables, "silver.orders", {"bronze.orders": Snapshot("b", -1, ())})
         assert (found.action, found.reasons[0].code) == (Action.wait, "waits for")
 
-    def test_a_month_that_is_absent_upstream_is_waited_for_by_those_that_reach_it(self, tables: dict[str, Table]) -> None:
+    def test_a_month_that_is_absent_upstream_is_waited_for_by_those_that_reach_it(
+        self, tables: dict[str, Table]
+    ) -> None:
         silver = Snapshot("s", 1, (file("2026-02-01", BuildId(A, B, C, D)),))
         absent = Pending(absent=frozenset(["2026-01-01"]))
-        (found,) = plan(tables, "gold.daily", {"silver.orders": silver}, pending={"silver.orders": absent})
+        (found,) = plan(
+            tables, "gold.daily", {"silver.orders": silver}, pending={"silver.orders": absent}
+        )
         assert (found.key, found.action) == ("2026-02-01", Action.wait)
         # What was built before is built from the last good input.
         actual = Snapshot("g", 1, (file("2026-02-01", BuildId(A, B, C, D)),))
-        (found,) = plan(tables, "gold.daily", {"silver.orders": silver}, actual, pending={"silver.orders": absent})
+        (found,) = plan(
+            tables,
+            "gold.daily",
+            {"silver.orders": silver},
+            actual,
+            pending={"silver.orders": absent},
+        )
         assert found.action is Action.build
 
-    def test_a_blocked_id_stays_blocked_until_its_gates_change_or_it_is_forced(self, tables: dict[str, Table]) -> None:
+    def test_a_blocked_id_stays_blocked_until_its_gates_change_or_it_is_forced(
+        self, tables: dict[str, Table]
+    ) -> None:
         inputs = {"bronze.orders": bronze(("2026-01-01", A, A))}
         (target,) = plan(tables, "silver.orders", inputs)
         gates = tables["silver.orders"].contract.gates
@@ -165,11 +209,22 @@ class TestPartitions:
     def test_ten_thousand_partitions(self) -> None:
         days = [(dt.date(1999, 1, 1) + dt.timedelta(days=n)).isoformat() for n in range(10_000)]
         columns = {"day": "DATE", "n": "BIGINT"}
-        make = lambda layer, name, lake, query: Table("big", layer, parse(contract(layer, name, columns, lake), name), sql.parse(query, name))  # noqa: E731
+        make = lambda layer, name, lake, query: Table(
+            "big", layer, parse(contract(layer, name, columns, lake), name), sql.parse(query, name)
+        )
         partition = "partition: {column: day, grain: day, event: day}"
         source = make("silver", "a", partition, "SELECT day, n FROM bronze.a")
-        table = make("gold", "b", f"{partition}\nreads:\n  silver.a: {{lookback: 7 days}}", "SELECT day, n FROM silver.a")
-        before = Snapshot("a", 1, tuple(file(d, BuildId(A, B, f"{n:010x}", f"{n:010x}")) for n, d in enumerate(days)))
+        table = make(
+            "gold",
+            "b",
+            f"{partition}\nreads:\n  silver.a: {{lookback: 7 days}}",
+            "SELECT day, n FROM silver.a",
+        )
+        before = Snapshot(
+            "a",
+            1,
+            tuple(file(d, BuildId(A, B, f"{n:010x}", f"{n:010x}")) for n, d in enumerate(days)),
+        )
         inputs = {"silver.a": (source, before)}
         first = plan_table(table, inputs, Snapshot("b", -1, ()))
         assert [t.partition for t in first] == days
@@ -190,7 +245,9 @@ def batch(label: str, content: str = "x") -> Batch:
 
 
 class TestBatches:
-    def plan(self, table: Table, batches: list[Batch], actual: Snapshot, **more: object) -> tuple[Target, ...]:
+    def plan(
+        self, table: Table, batches: list[Batch], actual: Snapshot, **more: object
+    ) -> tuple[Target, ...]:
         return plan_table(table, {}, actual, batches=batches, **more)  # type: ignore[arg-type]
 
     def live(self, table: Table, targets: tuple[Target, ...]) -> Snapshot:
@@ -207,7 +264,9 @@ class TestBatches:
         found = self.plan(table, [batch("a"), batch("b", "y"), batch("c")], actual)
         assert [t.reasons[0].detail for t in found] == ["b landed again", "c"]
 
-    def test_another_path_pattern_reads_nothing_again(self, tables: dict[str, Table], tmp_path: Path) -> None:
+    def test_another_path_pattern_reads_nothing_again(
+        self, tables: dict[str, Table], tmp_path: Path
+    ) -> None:
         shop = Shop(tmp_path)
         shop.edit("bronze/orders.yaml", "orders/*.csv", "orders/**/*.csv")
         other = load(shop.domain).tables["bronze.orders"]
@@ -219,14 +278,18 @@ class TestBatches:
 class TestSource:
     def source(self, ours: Partition, theirs: str, values: list[str], **read: object) -> Source:
         lake = f"partition: {{column: {theirs}, event: at}}"
-        columns = {"at": "DATE", theirs.split(",")[0]: "DATE"}
+        columns = {"at": "DATE", theirs.split(",", maxsplit=1)[0]: "DATE"}
         table = Table("x", "silver", parse(contract("silver", "a", columns, lake), "a"), None)
         files = tuple(file(v, BuildId(A, B, v.replace("-", "") + "00", None)) for v in values)
-        return Source("silver.a", table, Read.model_validate(read), Snapshot("a", 1, files), Pending(), ours)
+        return Source(
+            "silver.a", table, Read.model_validate(read), Snapshot("a", 1, files), Pending(), ours
+        )
 
     def test_days_are_read_by_the_month_that_holds_them(self) -> None:
         ours = Partition(column="m", grain=Grain.month)
-        source = self.source(ours, "d, grain: day", ["2026-01-31", "2026-02-01", "2026-02-28", "2026-03-01"])
+        source = self.source(
+            ours, "d, grain: day", ["2026-01-31", "2026-02-01", "2026-02-28", "2026-03-01"]
+        )
         assert source.select("2026-02-01") == ("2026-02-01", "2026-02-28")
         assert source.covers() == {"2026-01-01", "2026-02-01", "2026-03-01"}
 
@@ -239,12 +302,25 @@ class TestSource:
 
     def test_lookback_and_lookahead_reach_over_the_edges(self) -> None:
         ours = Partition(column="m", grain=Grain.month)
-        source = self.source(ours, "m, grain: month", ["2025-12-01", "2026-01-01", "2026-02-01", "2026-03-01"], lookback="32 days", lookahead="1 hour")
-        assert source.select("2026-02-01") == ("2025-12-01", "2026-01-01", "2026-02-01", "2026-03-01")
+        source = self.source(
+            ours,
+            "m, grain: month",
+            ["2025-12-01", "2026-01-01", "2026-02-01", "2026-03-01"],
+            lookback="32 days",
+            lookahead="1 hour",
+        )
+        assert source.select("2026-02-01") == (
+            "2025-12-01",
+            "2026-01-01",
+            "2026-02-01",
+            "2026-03-01",
+        )
 
     def test_zones_decide_which_days_a_local_month_reads(self) -> None:
         ours = Partition(column="m", grain=Grain.month, timezone="America/New_York")
-        source = self.source(ours, "d, grain: day", ["2026-01-31", "2026-02-01", "2026-02-28", "2026-03-01"])
+        source = self.source(
+            ours, "d, grain: day", ["2026-01-31", "2026-02-01", "2026-02-28", "2026-03-01"]
+        )
         assert source.select("2026-02-01") == ("2026-02-01", "2026-02-28", "2026-03-01")
 
     def test_the_slice_is_what_a_look_at_each_would_find(self) -> None:

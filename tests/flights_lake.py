@@ -1,0 +1,226 @@
+"""Lakes over the domains in jobs/, built from their samples; and how to compare rows.
+
+Who changes a lake works on a copy of it: see :meth:`SampleLake.copy`.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lakehouse import build as building
+from lakehouse import query, sample
+from lakehouse.build import BuildResult, Lake, Session
+from lakehouse.catalog import Domain, Table
+from lakehouse.engines import kernel
+from lakehouse.engines.base import Task
+from lakehouse.planning import Plan, ReadFiles, Target
+from lakehouse.settings import Settings
+from lakehouse.snapshot import Snapshot
+from lakehouse.snapshot import read as read_snapshot
+from lakehouse.storage import connect
+
+__all__ = ["JOBS", "SampleLake", "differences", "by_partition", "said", "tables_with_sql", "whole", "year"]
+
+JOBS = Path(__file__).parents[1] / "jobs"
+
+_DAY = "0" * 10
+
+
+def tables_with_sql(jobs: Path) -> list[str]:
+    """``flights.silver.weather`` for each table of each domain that is computed; the folder says."""
+    files = [f for layer in ("silver", "gold") for f in jobs.glob(f"*/{layer}/*.yaml")]
+    return sorted(f"{f.parents[1].name}.{f.parent.name}.{f.stem}" for f in files)
+
+
+class SampleLake:
+    """One lake on local files with a copy of the declarations in jobs/.
+
+    Args:
+        root: An empty folder, or one that another lake was copied to.
+        settings: Instead of the usual ones.
+    """
+
+    def __init__(self, root: Path, **settings: Any) -> None:
+        self.root, self.jobs = root, root / "jobs"
+        if not self.jobs.exists():
+            shutil.copytree(JOBS, self.jobs, ignore=shutil.ignore_patterns("__pycache__"))
+        defaults: dict[str, Any] = {
+            "uri": (root / "lake").as_uri(),
+            "landing": (root / "landing").as_uri(),
+            "domains": self.jobs,
+            "state": root / "state",
+            "worker_memory": 1024**3,
+            "threads": 2,
+        }
+        self.settings = Settings(_env_file=None, **(defaults | settings))
+        self._opened: Lake | None = None
+
+    def copy(self, root: Path, **settings: Any) -> SampleLake:
+        """The same lake in another folder."""
+        shutil.copytree(self.root, root)
+        return SampleLake(root, **settings)
+
+    @property
+    def lake(self) -> Lake:
+        """As the declarations were at first use or at the last :meth:`edit`."""
+        self._opened = self._opened or building.open_lake(self.settings)
+        return self._opened
+
+    def domain(self, name: str = "flights") -> Domain:
+        """A domain."""
+        return self.lake.domain(name)
+
+    def table(self, name: str) -> Table:
+        """A table by its full name."""
+        return self.domain(name.split(".")[0]).table(name)
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        """Replace something in a declaration that is there: ``flights/gold/route_daily.sql``."""
+        text = (self.jobs / name).read_text(encoding="utf-8")
+        assert old in text, f"{old!r} is not in {name}"
+        (self.jobs / name).write_text(text.replace(old, new), encoding="utf-8")
+        self._opened = None
+
+    def land(self, months: Sequence[str] = ()) -> None:
+        """Land the sample of every domain: these months, or all of it."""
+        for domain in self.lake.domains:
+            sample.land(self.lake.landing_of(domain.name), sample.deliveries(domain.path), months=months)
+
+    def session(self, domain: str = "flights", **options: Any) -> Session:
+        """A new run."""
+        return Session(self.lake, self.domain(domain), **options)
+
+    def build(self, *tables: str, **options: Any) -> BuildResult:
+        """Build, as ``lake build`` does."""
+        return building.build(self.session(**options), tables)
+
+    def build_all(self, **options: Any) -> list[BuildResult]:
+        """Build every domain."""
+        return [building.build(self.session(d.name, **options)) for d in self.lake.domains]
+
+    def plan(self, *tables: str) -> Plan:
+        """Plan, as ``lake plan`` does."""
+        return building.plan(self.session(), tables)[0]
+
+    def todo(self, *tables: str) -> dict[tuple[str, str], list[str]]:
+        """(table, key) → its reasons in short."""
+        return {
+            (t.table, t.batch.label if t.batch else t.key): said(t)
+            for t in self.plan(*tables).targets
+        }
+
+    def arrow(self, sql: str) -> pa.Table:
+        """The result of a query over the lake."""
+        return query.run(self.lake, sql)
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Its rows."""
+        return [tuple(row.values()) for row in self.arrow(sql).to_pylist()]
+
+    def snapshot(self, name: str) -> Snapshot:
+        """A table's newest version."""
+        table = self.table(name)
+        return read_snapshot(self.lake.place(table), table.name)
+
+
+def said(target: Target) -> list[str]:
+    """A target's reasons in short."""
+    return [" ".join(filter(None, (r.code, r.input, r.detail))) for r in target.reasons]
+
+
+@functools.cache
+def year(root: Path) -> SampleLake:
+    """The whole sample of every domain, landed and built; once for each folder."""
+    made = SampleLake(root)
+    made.land()
+    made.build_all()
+    return made
+
+
+# --- rows of one table, by partition and all at once ------------------------------------------
+
+
+def whole(lake: Lake, table: Table, folder: Path) -> tuple[pa.Table, pa.Table]:
+    """What the table's SELECT makes of all rows of its inputs at once: (published, quarantined).
+
+    Args:
+        lake: A built lake.
+        table: One of its tables with SQL.
+        folder: Where to stage; an empty one.
+    """
+    session = Session(lake, lake.domain(table.domain))
+    reads = [ReadFiles(name, session.snapshot(session.domain.tables[name]).files) for name in table.reads]
+    target = Target(table.short, None, None, (), reads=tuple(reads), wanted=f"{_DAY}-{_DAY}-{_DAY}")
+    uncut = table.contract.lake.model_copy(update={"partition": None})
+    task = session._task(table, target, 1)
+    task = replace(task, contract=replace(table.contract, lake=uncut), reaches=False)
+    return _staged(lake, task, folder)
+
+
+def by_partition(
+    lake: Lake, table: Table, partitions: Sequence[str], folder: Path
+) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """What a build would make of some partitions as they are declared now; nothing is published."""
+    session = Session(lake, lake.domain(table.domain))
+    session.select([table.short], force=True, partitions=partitions)
+    seen = building.read_snapshots(session, [session.domain.tables[n] for n in (*table.reads, table.short)])
+    targets = [t for t in session.targets(table, {}, seen) if t.partition in partitions]
+    assert len(targets) == len(partitions)
+    for target in targets:
+        yield _staged(lake, session._task(table, target, 1), folder / str(target.partition))
+
+
+def _staged(lake: Lake, task: Task, folder: Path) -> tuple[pa.Table, pa.Table]:
+    place = connect(lake.settings, folder.as_uri())
+    staged = kernel.stage(replace(task, storage=place))
+    part = task.contract.lake.partition
+    found = []
+    for root, files in ((folder, staged.files), (Path(f"{folder}__quarantine"), staged.quarantine)):
+        read = [pq.read_table(pa.BufferReader((root / f.path).read_bytes())) for f in files]
+        found.append(pa.concat_tables(read) if read else pa.table({}))
+    if part is not None:
+        value = pa.scalar(task.partition).cast(pa.date32() if task.contract.types[part.column] == "DATE" else pa.string())
+        found[0] = found[0].append_column(part.column, pa.repeat(value, found[0].num_rows))
+    return found[0], found[1]
+
+
+def differences(left: pa.Table, right: pa.Table) -> list[tuple[Any, ...]]:
+    """Rows of either table that the other has not, one for one; floats may differ by 1e-9 of them."""
+    columns = left.column_names
+    assert set(columns) == set(right.column_names)
+    with duckdb.connect() as con:
+        con.register("one", left)
+        con.register("other", right.select(columns))
+        mine, theirs = (
+            con.sql(f"FROM {a} EXCEPT ALL FROM {b}").fetchall()
+            for a, b in (("one", "other"), ("other", "one"))
+        )
+    floats = [pa.types.is_floating(left.schema.field(c).type) for c in columns]
+    order = functools.partial(_order, floats)
+    mine.sort(key=order)
+    theirs.sort(key=order)
+    if len(mine) == len(theirs) and all(map(functools.partial(_alike, floats), mine, theirs)):
+        return []
+    return mine + theirs
+
+
+def _order(floats: Sequence[bool], row: tuple[Any, ...]) -> tuple[str, ...]:
+    exact = [repr(v) for v, is_float in zip(row, floats, strict=True) if not is_float]
+    return (*exact, *(repr(v) for v in row))
+
+
+def _alike(floats: Sequence[bool], one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    return all(
+        a == b or (is_float and None not in (a, b) and math.isclose(a, b, rel_tol=1e-9))
+        for a, b, is_float in zip(one, other, floats, strict=True)
+    )

@@ -1,0 +1,98 @@
+"""What is live in a table, read back from its log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable, write_deltalake
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from shop import Shop
+
+from lakehouse import snapshot as snapshots
+from lakehouse.errors import PlanError, StorageError
+from lakehouse.snapshot import BuildId, File, Snapshot, build_of
+from lakehouse.storage import Storage
+
+part = st.text("0123456789abcdef", min_size=10, max_size=10)
+
+
+@settings(deadline=None)
+@given(part, part, part, st.none() | part)
+def test_a_build_id_is_what_its_directory_says(
+    sql: str, contract: str, inputs: str, content: str | None
+) -> None:
+    made = BuildId(sql, contract, inputs, content)
+    assert BuildId.parse(str(made)) == made
+    assert build_of(f"month=2026-01-01/batch=0123456789/build={made}/part-0.parquet") == made
+    assert made.effect == (content or str(made))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "part-0.parquet",
+        "build=x/part",
+        "build=0123456789/part",
+        "rebuild=" + "-".join(["0" * 10] * 3),
+    ],
+)
+def test_other_paths_name_no_build(path: str) -> None:
+    assert build_of(path) is None
+
+
+def test_a_table_that_is_not_there_has_no_files(tmp_path: Path) -> None:
+    found = snapshots.read(Storage(tmp_path.as_uri()), "t")
+    assert (found.version, found.exists, found.files) == (-1, False, ())
+
+
+def test_paths_come_back_as_they_stand_on_disk(shop: Shop) -> None:
+    shop.sales("all", ("s1", "A B"), ("s2", "50%"), ("s3", "é/ü"), ("s4", "x=y"))
+    shop.build("silver.sales")
+    found = shop.snapshot("silver.sales")
+    assert list(found.partitions) == ["50%", "A B", "x=y", "é/ü"]
+    place = shop.root / "lake/shop/silver/sales"
+    assert all((place / f.path).stat().st_size == f.size for f in found.files)
+    assert all(f.build and f.rows == 1 for f in found.files)
+    assert found.owned() is found
+
+
+def test_older_versions_can_be_read(shop: Shop) -> None:
+    shop.open_for_business()
+    shop.build("bronze.orders")
+    shop.orders("late", ("x", "ann", 1, "2026-01-09"))
+    shop.build("bronze.orders")
+    lake = shop.lake()
+    table = lake.domain("shop").table("bronze.orders")
+    rows = [sum(f.rows for f in snapshots.read(lake.place(table), "t", v).files) for v in (0, 1, 2)]
+    assert rows == [0, 4, 5]
+    with pytest.raises(StorageError, match="at version 9"):
+        snapshots.read(lake.place(table), "t", 9)
+
+
+def test_tables_that_would_be_read_wrongly_are_refused(tmp_path: Path) -> None:
+    place = tmp_path / "t"
+    write_deltalake(
+        str(place), pa.table({"a": [1]}), configuration={"delta.enableDeletionVectors": "true"}
+    )
+    with pytest.raises(StorageError, match="deletionVectors"):
+        snapshots.read(Storage(place.as_uri()), "t")
+
+
+def test_files_are_live_through_a_checkpoint(shop: Shop) -> None:
+    shop.open_for_business()
+    shop.build("bronze.orders")
+    before = shop.snapshot("bronze.orders").files
+    place = shop.root / "lake/shop/bronze/orders"
+    DeltaTable(str(place)).create_checkpoint()
+    (place / "_delta_log" / f"{0:020}.json").unlink()
+    assert shop.snapshot("bronze.orders").files == before
+
+
+def test_foreign_files_are_named() -> None:
+    found = Snapshot("t", 3, (File("x.parquet", 1, 1, None, None, None, 0),))
+    with pytest.raises(PlanError, match=r"x\.parquet") as raised:
+        found.owned()
+    assert "before 3" in raised.value.remedy
