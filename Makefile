@@ -69,7 +69,7 @@ docs: setup ## the documentation in docs/_build
 
 lock: setup ## resolve the locks anew: names, versions and hashes, no addresses
 	@$(UV) compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-header --extra demo --extra test -c requirements.constraints \
+	  --no-header --extra demo --extra test --extra docs -c requirements.constraints \
 	  -o requirements.lock pyproject.toml
 	@printf 'setuptools>=77\nuv\n' | $(UV) compile --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --no-annotate \

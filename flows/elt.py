@@ -21,6 +21,7 @@ from flows.outcome import Built
 from lakehouse import build as builds
 from lakehouse.build import Session, TableResult, open_lake
 from lakehouse.errors import CommitError, SchemaChangeError, StorageError, UnsafeStoreError
+from lakehouse.ledger import AuditRow
 from lakehouse.planning import Plan
 from lakehouse.stack import settings_with_stack
 
@@ -52,9 +53,11 @@ def elt(
     reports.name_run(session, plan)
     reports.plan(session, plan)
     built = _build(session, plan)
-    reports.audit(session, built)
-    reports.data_docs(session, session.ledger.audits)
+    audits = session.ledger.audits
     session.finish(built.verdict, built.errors)
+    reports.audit(session, built)
+    if audits:
+        write_data_docs(session, audits)
     return outcome.of_build(built)
 
 
@@ -114,6 +117,12 @@ def build_table(session: Session, name: str) -> State[TableResult]:
     if result.partitions:
         _tell(session, result)
     return state
+
+
+@task(name="Data Docs", task_run_name="Data Docs", cache_policy=NO_CACHE, persist_result=False)
+def write_data_docs(session: Session, audits: Sequence[AuditRow]) -> None:
+    """Write the pages of the run's validation results, and link them."""
+    reports.data_docs(session, audits)
 
 
 def _tell(session: Session, result: TableResult) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from lakehouse import validation
 from lakehouse.build import Session, TableResult
 from lakehouse.cli.screen import size
 from lakehouse.ledger import AuditRow
-from lakehouse.planning import Action, Plan, Target
+from lakehouse.planning import Action, Plan, Reason, Target
 from lakehouse.stack.docs import address
 from lakehouse.training.job import Trained
 from lakehouse.training.train import TrainingResult
@@ -45,8 +46,7 @@ def plan(session: Session, found: Plan) -> None:
     lines = [f"# Plan of {session.domain.name}", "", _sum(session, found), ""]
     groups = _groups(found)
     if groups:
-        columns = ["table", "partitions", "do", "because", "reads", ">bytes", "engine"]
-        lines += _table(columns, [_line(session, group) for group in groups[:_LINES]])
+        lines += _table(["table", "partitions", "because"], map(_line, groups[:_LINES]))
     if len(groups) > _LINES:
         lines += ["", f"… and {len(groups) - _LINES} lines more: `lake plan` shows them."]
     create_markdown_artifact(
@@ -62,8 +62,8 @@ def _sum(session: Session, found: Plan) -> str:
     counts = {action: sum(t.action is action for t in found.targets) for action in Action}
     told = ", ".join(f"**{n}** to {action}" for action, n in counts.items() if n)
     unsure = sum(not t.certain for t in found.targets)
-    more = f"; {unsure} of them (?) only if their inputs change" if unsure else ""
-    return f"{told}{more}."
+    more = f"; {unsure} of them only if their inputs change" if unsure else ""
+    return f"{told}{more}. They read {size(sum(t.bytes for t in found.todo))}."
 
 
 def _groups(found: Plan) -> list[list[Target]]:
@@ -81,19 +81,24 @@ def _engine(session: Session, group: Sequence[Target]) -> str:
     return session.route(table, group)[0] if group[0].action is Action.build else ""
 
 
-def _line(session: Session, group: Sequence[Target]) -> list[str]:
+def _line(group: Sequence[Target]) -> list[str]:
     first = group[0]
     names = [t.batch.label if t.batch else t.partition or "all" for t in group]
-    reads = [f"{read.table} ({read.partitions})" for read in first.reads if read.files]
+    do = {Action.build: "", Action.remove: "remove: "}.get(first.action, "")
+    unsure = "" if first.certain else " (only if it changes)"
+    because = "; ".join(_reason(r, names) for r in first.reasons)
     return [
-        f"`{first.table}`",
+        first.table,
         names[0] if len(names) == 1 else f"{len(names)}: {names[0]} … {names[-1]}",
-        str(first.action) if first.certain else f"{first.action}?",
-        "; ".join(" ".join(filter(None, (r.code, r.input, r.detail))) for r in first.reasons),
-        ", ".join(reads) or "-",
-        size(sum(target.bytes for target in group)),
-        _engine(session, group) or "-",
+        f"{do}{because}{unsure}",
     ]
+
+
+def _reason(reason: Reason, names: Sequence[str]) -> str:
+    """A reason; its detail only where that is about one target and does not stand beside it."""
+    told = len(names) == 1 and reason.code != "after bronze" and reason.detail != names[0]
+    detail = reason.detail if told else ""
+    return " ".join(filter(None, (f"**{reason.code}**", reason.input, detail)))
 
 
 def audit(session: Session, built: Built) -> None:
@@ -103,25 +108,19 @@ def audit(session: Session, built: Built) -> None:
     lines = [f"# Result of {domain}: {built.verdict}", "", f"Run `{session.run}`.", ""]
     if built.results:
         columns = ["table", ">version", ">partitions", ">rows in", ">published"]
-        columns += [">quarantined", ">superseded", "audit", "engine", ">seconds"]
-        lines += _table(columns, [_result(r) for r in built.results])
+        columns += [">quarantined", ">superseded"]
+        lines += _table(columns, map(_result, built.results))
     if as_declared and not built.failed:
         lines += ["", f"{as_declared} further tables were as declared."]
+    lines += _section("Failed", ["table", "because"], [[n, why] for n, why in built.failed.items()])
     lines += _section(
-        "Failed", ["table", "because"], [[f"`{n}`", why] for n, why in built.failed.items()]
+        "Not tried", ["table", "because"], [[n, "an input failed"] for n in built.skipped]
     )
-    lines += _section(
-        "Not tried", ["table", "because"], [[f"`{n}`", "an input failed"] for n in built.skipped]
-    )
-    blocked = [[f"`{b.table}`", b.partition, f"`{b.rule}`", b.detail] for b in built.blocked]
+    blocked = [[b.table, b.partition, b.rule, b.detail] for b in built.blocked]
     lines += _section("Blocked", ["table", "partition", "rule", "because"], blocked)
-    waiting = [[f"`{r.table}`", told] for r in built.results for told in r.waiting]
+    waiting = [[r.table, told] for r in built.results for told in r.waiting]
     lines += _section("Waiting", ["table", "partition and input"], waiting)
-    kept_out = [
-        [f"`{r.table}`", f"`{rule}`", f"{n:,}"]
-        for r in built.results
-        for rule, n in r.reasons.items()
-    ]
+    kept_out = [[r.table, rule, f"{n:,}"] for r in built.results for rule, n in r.reasons.items()]
     lines += _section("Quarantined", ["table", "rule", ">rows"], kept_out)
     if kept_out:
         first = next(r.table for r in built.results if r.reasons)
@@ -134,9 +133,8 @@ def audit(session: Session, built: Built) -> None:
 
 
 def _result(r: TableResult) -> list[str]:
-    counts = (r.version, r.partitions, r.rows_in, r.rows_out, r.quarantined, r.superseded)
-    numbers = [f"{number:,}" for number in counts]
-    return [f"`{r.table}`", *numbers, r.audit, r.engine or "-", f"{r.seconds:.1f}"]
+    counts = (r.partitions, r.rows_in, r.rows_out, r.quarantined, r.superseded)
+    return [r.table, str(r.version), *(f"{number:,}" if number else "-" for number in counts)]
 
 
 def data_docs(session: Session, audits: Sequence[AuditRow]) -> None:
@@ -178,7 +176,7 @@ def _trained(result: TrainingResult) -> list[str]:
         [e.model, *(_number(e.metrics.get(name)) for name in names)]
         for e in (result.candidate, *result.baselines)
     ]
-    importance = [[f"`{i.feature}`", _number(i.loss)] for i in result.importance[:10]]
+    importance = [[i.feature, _number(i.loss)] for i in result.importance[:10]]
     gates = [[g.name, g.verdict, g.because] for g in result.gates]
     return [
         f"# {result.model} version {result.version}: {result.alias}",
@@ -215,7 +213,7 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    return re.sub(r"([|_<`])", r"\\\1", " ".join(text.split()))
 
 
 def _key(kind: str, name: str) -> str:

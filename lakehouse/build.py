@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import datetime as dt
 import functools
 import graphlib
@@ -18,7 +19,7 @@ from lakehouse import audit, catalog, commit, landing, ledger, sql
 from lakehouse import snapshot as snapshots
 from lakehouse.catalog import Domain, Table
 from lakehouse.engines.base import Engine, Input, InputFile, Staged, Task
-from lakehouse.errors import CatalogError, SettingsError
+from lakehouse.errors import CatalogError, CommitError, SettingsError
 from lakehouse.landing import Batch
 from lakehouse.ledger import BuildRow, Ledger
 from lakehouse.planning import Action, Pending, Plan, Target, plan_table
@@ -211,6 +212,7 @@ class Session:
             inputs,
             seen[table.short],
             batches=self.batches(table) if table.query is None else (),
+            held=self._held(table, seen[table.short]),
             pending=pending,
             force=self.force if table.short in self.forced_tables else False,
         )
@@ -219,6 +221,20 @@ class Session:
             return found
         # Only now is the ledger worth its reading: to say why, and what was blocked before.
         return make(records=self.ledger.records(table.name), labels=self._labels())
+
+    def _held(self, table: Table, actual: Snapshot) -> Mapping[str, Mapping[str, dt.datetime]]:
+        """What live batches of several files were read from, where the listing has changed."""
+        lake = table.contract.lake
+        if lake.source is None or lake.source.batch == "file" or lake.on_gone == "remove":
+            return {}
+        listed = {batch.id: batch.inputs for batch in self.batches(table)}
+        changed = [
+            file
+            for batch, files in actual.batches.items()
+            for file in files
+            if file.build and listed.get(batch) != file.build.inputs
+        ]
+        return snapshots.landed(self.lake.place(table), changed)
 
     def _labels(self) -> Mapping[str, str]:
         known = {b.id: b.label for batches in self._batches.values() for b in batches}
@@ -402,7 +418,7 @@ class Session:
         return Input(
             name=read.table,
             storage=self.lake.place(table),
-            # Lineage columns are bronze's: what is derived from them in silver says nothing of a row.
+            # Lineage columns are bronze's: what silver derives from them says nothing of a row.
             types={
                 name: kind
                 for name, kind in table.contract.types.items()
@@ -600,12 +616,12 @@ def build(session: Session, select: Sequence[str] = ()) -> BuildResult:
     order = [t.name for t in session.domain.order]
     tables = tuple(sorted(results, key=lambda r: order.index(r.table)))
     done = BuildResult(session.run, tables, time.perf_counter() - began)
-    session.finish(
-        "failed" if failures else "blocked" if done.blocked else "done",
-        str(failures[0]) if failures else "",
-    )
     if failures:
+        # Where a store failed the run cannot be recorded either: the first failure is the news.
+        with contextlib.suppress(CommitError):
+            session.finish("failed", str(failures[0]))
         raise failures[0]
+    session.finish("blocked" if done.blocked else "done")
     return done
 
 

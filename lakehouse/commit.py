@@ -21,7 +21,7 @@ from lakehouse import snapshot as snapshots
 from lakehouse.catalog import Table
 from lakehouse.engines.base import Staged, StagedFile
 from lakehouse.engines.kernel import QUARANTINE_COLUMNS
-from lakehouse.errors import CommitConflict, CommitError, SchemaChangeError
+from lakehouse.errors import CommitConflict, CommitError, SchemaChangeError, cause
 from lakehouse.snapshot import File, Snapshot
 from lakehouse.storage import Storage
 from lakehouse.types import delta
@@ -214,7 +214,9 @@ class _Transaction:
 
         version = self._commit(actions)
         published = tuple(one.key for one in staged if one.key not in dropped)
-        return Commit(version, published, tuple(sorted(dropped)), tuple(sorted(gone)), self.attempts)
+        return Commit(
+            version, published, tuple(sorted(dropped)), tuple(sorted(gone)), self.attempts
+        )
 
     def replace_files(
         self, files: Sequence[StagedFile], replaced: Callable[[Snapshot], list[File]]
@@ -254,7 +256,7 @@ class _Transaction:
             if not isinstance(failure, CommitFailedError) and attempt >= 4:
                 raise CommitError(
                     f"commit {len(adds)} files to {self.name}",
-                    f"{type(failure).__name__}: {str(failure)[:300]}",
+                    cause(failure),
                     "nothing was published; see that the store answers ('lake doctor'), "
                     "then 'lake build' goes on where it stopped",
                 ) from failure

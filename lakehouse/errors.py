@@ -23,6 +23,8 @@ the file to edit.
 
 from __future__ import annotations
 
+import re
+
 __all__ = [
     "BlockedError",
     "CatalogError",
@@ -40,6 +42,7 @@ __all__ = [
     "StorageError",
     "UnsafeStoreError",
     "UntrustedModelError",
+    "cause",
 ]
 
 
@@ -144,3 +147,9 @@ class UntrustedModelError(ModelError):
 
 class StackError(LakehouseError):
     """A local service does not start, stop or answer."""
+
+
+def cause(error: BaseException) -> str:
+    """What another library's error says, on one line: its kind and its text without colours."""
+    text = re.sub(r"\x1b\[[0-9;]*m|↳", "", str(error))
+    return f"{type(error).__name__}: {' '.join(text.split())}"[:400].rstrip(": ")

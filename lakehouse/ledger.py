@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from lakehouse import __version__
 from lakehouse import snapshot as snapshots
 from lakehouse.audit import Verdict
+from lakehouse.errors import CommitError, cause
 from lakehouse.planning import Record
 from lakehouse.storage import Storage
 
@@ -232,19 +233,32 @@ def read_table(
 def append(
     storage: Storage, schema: pa.Schema, rows: Iterable[Mapping[str, Any]], run: str
 ) -> None:
-    """Append rows to an ops table in one commit."""
+    """Append rows to an ops table in one commit.
+
+    Raises:
+        CommitError: The store refused.
+    """
     import pyarrow as pa
     from deltalake import CommitProperties, write_deltalake
+    from deltalake.exceptions import DeltaError
 
-    write_deltalake(
-        storage.delta_uri(),
-        pa.Table.from_pylist(list(rows), schema=schema),
-        mode="append",
-        schema_mode="merge",
-        storage_options=storage.delta_options(),
-        configuration={"delta.enableExpiredLogCleanup": "false"},
-        commit_properties=CommitProperties(custom_metadata={"run": run}, max_commit_retries=50),
-    )
+    made = CommitProperties(custom_metadata={"run": run}, max_commit_retries=50)
+    try:
+        write_deltalake(
+            storage.delta_uri(),
+            pa.Table.from_pylist(list(rows), schema=schema),
+            mode="append",
+            schema_mode="merge",
+            storage_options=storage.delta_options(),
+            configuration={"delta.enableExpiredLogCleanup": "false"},
+            commit_properties=made,
+        )
+    except (DeltaError, OSError) as error:
+        raise CommitError(
+            f"record run {run} in {storage.uri}",
+            cause(error),
+            "what was published stays, unexplained; see that the store answers ('lake doctor')",
+        ) from error
 
 
 def finish(

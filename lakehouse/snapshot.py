@@ -11,18 +11,18 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from lakehouse.errors import PlanError, StorageError
+from lakehouse.errors import PlanError, StorageError, cause
 from lakehouse.storage import Storage
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
-__all__ = ["BuildId", "File", "Snapshot", "build_of", "of", "open_table", "read"]
+__all__ = ["BuildId", "File", "Snapshot", "build_of", "landed", "of", "open_table", "read"]
 
 #: What a reader or writer of either engine understands; others would be read wrongly in silence.
 PORTABLE_FEATURES = frozenset(
@@ -167,11 +167,16 @@ def open_table(storage: Storage, version: int | None = None) -> DeltaTable | Non
     except TableNotFoundError:
         return None
     except (DeltaError, OSError) as error:
-        raise StorageError(
-            f"open {storage.uri}" + ("" if version is None else f" at version {version}"),
-            str(error)[:300],
-            "'lake show TABLE' lists the versions; 'lake status' tells whether the server runs",
-        ) from error
+        if version is not None:
+            remedy = "'lake show TABLE' lists the versions"
+        elif storage.is_s3:
+            remedy = (
+                "check LAKE_URI, LAKE_S3_ENDPOINT and the keys; 'lake up' starts a local server"
+            )
+        else:
+            remedy = "check LAKE_URI and the folder's permissions"
+        at = "" if version is None else f" at version {version}"
+        raise StorageError(f"open {storage.uri}{at}", cause(error), remedy) from error
     _assert_portable(table, storage)
     return table
 
@@ -226,6 +231,23 @@ def of(table: DeltaTable, name: str) -> Snapshot:
         column("modification_time"),
     )
     return Snapshot(name, table.version(), tuple(sorted(files, key=lambda f: f.path)))
+
+
+def landed(storage: Storage, files: Sequence[File]) -> dict[str, dict[str, dt.datetime]]:
+    """Bronze: batch → the landed files that its rows are from → when each had landed."""
+    import pyarrow.dataset as ds
+
+    found: dict[str, dict[str, dt.datetime]] = {}
+    columns = ["_source_file", "_landed_at"]
+    for file in files:
+        of_batch = found.setdefault(file.batch or "", {})
+        if file.rows:
+            path = f"{storage.root}/{file.path}"
+            rows = ds.dataset(path, filesystem=storage.arrow(), format="parquet")
+            seen = rows.to_table(columns=columns).group_by(columns).aggregate([])
+            pairs = zip(*(seen[name].to_pylist() for name in columns), strict=True)
+            of_batch |= {str(source): when for source, when in pairs}
+    return found
 
 
 def build_of(path: str) -> BuildId | None:

@@ -29,16 +29,16 @@ from lakehouse.snapshot import Snapshot
 from lakehouse.snapshot import read as read_snapshot
 from lakehouse.storage import connect
 
-__all__ = ["JOBS", "SampleLake", "differences", "by_partition", "said", "tables_with_sql", "whole", "year"]
+__all__ = ["JOBS", "SampleLake", "by_partition", "differences", "said", "tables", "whole", "year"]
 
 JOBS = Path(__file__).parents[1] / "jobs"
 
-_DAY = "0" * 10
+_NO_ID = "-".join(["0" * 10] * 3)
 
 
-def tables_with_sql(jobs: Path) -> list[str]:
-    """``flights.silver.weather`` for each table of each domain that is computed; the folder says."""
-    files = [f for layer in ("silver", "gold") for f in jobs.glob(f"*/{layer}/*.yaml")]
+def tables(jobs: Path, *layers: str) -> list[str]:
+    """``flights.silver.weather`` for each table of some layers, of every domain: the folder says."""
+    files = [file for layer in layers for file in jobs.glob(f"*/{layer}/*.yaml")]
     return sorted(f"{f.parents[1].name}.{f.parent.name}.{f.stem}" for f in files)
 
 
@@ -150,17 +150,22 @@ def year(root: Path) -> SampleLake:
 # --- rows of one table, by partition and all at once ------------------------------------------
 
 
-def whole(lake: Lake, table: Table, folder: Path) -> tuple[pa.Table, pa.Table]:
+def whole(lake: Lake, table: Table, folder: Path, last: str | None = None) -> tuple[pa.Table, pa.Table]:
     """What the table's SELECT makes of all rows of its inputs at once: (published, quarantined).
 
     Args:
         lake: A built lake.
         table: One of its tables with SQL.
         folder: Where to stage; an empty one.
+        last: The last partition of its inputs that is read; all are when it is None.
     """
     session = Session(lake, lake.domain(table.domain))
-    reads = [ReadFiles(name, session.snapshot(session.domain.tables[name]).files) for name in table.reads]
-    target = Target(table.short, None, None, (), reads=tuple(reads), wanted=f"{_DAY}-{_DAY}-{_DAY}")
+    seen = {name: session.snapshot(session.domain.tables[name]).files for name in table.reads}
+    reads = [
+        ReadFiles(name, tuple(f for f in files if None in (last, f.partition) or f.partition <= last))
+        for name, files in seen.items()
+    ]
+    target = Target(table.short, None, None, (), reads=tuple(reads), wanted=_NO_ID)
     uncut = table.contract.lake.model_copy(update={"partition": None})
     task = session._task(table, target, 1)
     task = replace(task, contract=replace(table.contract, lake=uncut), reaches=False)

@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "plan": ("building", "What must be built, and why."),
     "build": ("building", "Build it: stage, audit, publish."),
     "show": ("looking", "The tables, or one table: columns, partitions, history, audit."),
+    "profile": ("profiling", "A page of one table: distributions, NULLs, examples."),
     "query": ("looking", "Run SQL over the lake."),
     "quarantine": ("looking", "Rows that were kept out, with the rules they break."),
     "lint": ("looking", "Check every contract, SQL file and model declaration."),

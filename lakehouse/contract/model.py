@@ -138,13 +138,24 @@ class Properties(_Strict):
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its DuckDB type, unit and whether it is part of the key."""
+    """One column: its DuckDB type, unit and whether it is part of the key.
+
+    Attributes:
+        key: Its place in the primary key; None when it is no part of it.
+        classification: As written. It describes, and so decides no rebuild.
+    """
 
     name: str
     type: str
     unit: str | None = None
     description: str | None = None
     key: int | None = None
+    classification: str | None = None
+
+    @property
+    def sensitive(self) -> bool:
+        """Whether a profile only counts it: classified as anything but public or internal."""
+        return (self.classification or "public").strip().lower() not in ("public", "internal")
 
 
 @dataclass(frozen=True)

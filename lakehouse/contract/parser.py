@@ -119,7 +119,10 @@ class _Parser:
             raise self._error((*at, "physicalType"), found, f"use one of {', '.join(TYPES)}")
         units = [p["value"] for p in prop.get("customProperties") or [] if p["property"] == "unit"]
         key = prop.get("primaryKeyPosition", 1) if prop.get("primaryKey") else None
-        return Column(name, kind, str(units[0]) if units else None, prop.get("description"), key)
+        unit = str(units[0]) if units else None
+        return Column(
+            name, kind, unit, prop.get("description"), key, prop.get("classification") or None
+        )
 
     # --- rules --------------------------------------------------------------------------------
 

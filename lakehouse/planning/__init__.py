@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from lakehouse.catalog import Table
 from lakehouse.landing import Batch
-from lakehouse.planning.batches import plan_batches
+from lakehouse.planning.batches import Held, plan_batches
 from lakehouse.planning.partitions import plan_partitions
 from lakehouse.planning.source import Source
 from lakehouse.planning.target import (
@@ -49,6 +49,7 @@ def plan_table(
     pending: Mapping[str, Pending] | None = None,
     records: Mapping[str, Record] | None = None,
     labels: Mapping[str, str] | None = None,
+    held: Held | None = None,
     force: bool | frozenset[str] = False,
 ) -> tuple[Target, ...]:
     """Compare what a table should hold with what it holds.
@@ -62,6 +63,8 @@ def plan_table(
             inputs have been built before.
         records: Target key → what the ledger remembers.
         labels: Landing batch id → its label, for reasons.
+        held: Bronze: live batch → the files it was read from → when each had landed, of
+            batches that are not in the listing as they were.
         force: All targets, or those of these partitions, whatever their ids.
 
     Raises:
@@ -70,7 +73,7 @@ def plan_table(
     actual.owned()
     records, pending = records or {}, pending or {}
     if table.query is None:
-        return plan_batches(table, actual, batches, records, force)
+        return plan_batches(table, actual, batches, records, held or {}, force)
     ours = table.contract.lake.partition
     sources = [
         Source(name, inputs[name][0], read, inputs[name][1], pending.get(name, Pending()), ours)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import datetime as dt
+from collections.abc import Collection, Mapping, Sequence
 
 from lakehouse.catalog import Table
 from lakehouse.errors import PlanError
@@ -11,7 +12,10 @@ from lakehouse.planning.difference import INPUTS, differences, forced, unless_bl
 from lakehouse.planning.target import Action, Reason, Record, Target
 from lakehouse.snapshot import Snapshot
 
-__all__ = ["plan_batches"]
+__all__ = ["Held", "plan_batches"]
+
+#: Live batch → the files it was read from → when each had landed.
+Held = Mapping[str, Mapping[str, dt.datetime]]
 
 
 def plan_batches(
@@ -19,12 +23,17 @@ def plan_batches(
     actual: Snapshot,
     batches: Sequence[Batch],
     records: Mapping[str, Record],
+    held: Held,
     force: bool | frozenset[str],
 ) -> tuple[Target, ...]:
     """The targets of a bronze table; see :func:`lakehouse.planning.plan_table`."""
     live = actual.batches
     targets = []
+    listed = {file.path for batch in batches for file in batch.files}
+    present = {batch.id for batch in batches}
     for batch in batches:
+        if _kept(table, batch, held.get(batch.id, {}), listed):
+            continue
         wanted = f"{table.definition}-{batch.inputs}"
         have = next((f.build for f in live.get(batch.id, ()) if f.build), None)
         reasons = differences(table, wanted, have)
@@ -47,22 +56,54 @@ def plan_batches(
             batch_id=batch.id,
         )
         targets.append(unless_blocked(table, target, records.get(batch.id)))
+    gone = [batch for batch in live if batch not in present]
     if table.contract.lake.on_gone == "remove":
         _refuse_to_empty(table, live, batches)
-        present = {batch.id for batch in batches}
-        targets.extend(
-            Target(
-                table.short,
-                None,
-                Action.remove,
-                (Reason("gone from source"),),
-                actual=str(files[0].build),
-                batch_id=batch,
-            )
-            for batch, files in live.items()
-            if batch not in present
+        reason = Reason("gone from source")
+    else:
+        gone = [batch for batch in gone if _moved(table, held.get(batch, {}), listed)]
+        reason = Reason("gone from source", detail="its files landed again, in another batch")
+    actions = (
+        Target(
+            table.short,
+            None,
+            Action.remove,
+            (reason,),
+            actual=str(live[batch][0].build),
+            batch_id=batch,
         )
-    return tuple(targets)
+        for batch in gone
+    )
+    return (*targets, *actions)
+
+
+def _kept(
+    table: Table, batch: Batch, held: Mapping[str, dt.datetime], listed: Collection[str]
+) -> bool:
+    """Whether a batch differs only by files that are gone, whose rows the contract keeps."""
+    gone = held.keys() - set(listed)
+    if not gone:
+        return False
+    if all(held.get(file.path) == file.modified for file in batch.files):
+        return True
+    raise _torn(table, gone)
+
+
+def _moved(table: Table, held: Mapping[str, dt.datetime], listed: Collection[str]) -> bool:
+    """Whether the files of a batch that is not listed are all in others now."""
+    gone = held.keys() - set(listed)
+    if gone and gone != held.keys():
+        raise _torn(table, gone)
+    return bool(held) and not gone
+
+
+def _torn(table: Table, gone: Collection[str]) -> PlanError:
+    return PlanError(
+        f"read batches of {table.name} again",
+        f"they hold rows of {', '.join(sorted(gone)[:3])}, gone from the source, beside rows of "
+        "files that landed again: a batch is replaced whole",
+        f"land what is gone again, or write 'on_gone: remove' in {table.contract.path}",
+    )
 
 
 def _refuse_to_empty(table: Table, live: Mapping[str, object], batches: Sequence[Batch]) -> None:

@@ -98,7 +98,7 @@ def test_what_is_wrong_is_named_with_its_file(
 def test_a_table_that_reads_itself_is_told_the_alternatives(shop: Shop) -> None:
     shop.edit("gold/daily.sql", "FROM silver.orders", "FROM gold.daily")
     shop.edit("gold/daily.yaml", "silver.orders", "gold.daily")
-    with pytest.raises(CatalogError, match="a circle: gold.daily → gold.daily") as raised:
+    with pytest.raises(CatalogError, match=r"a circle: gold\.daily → gold\.daily") as raised:
         catalog.load(shop.domain)
     assert "lookback" in raised.value.remedy
 

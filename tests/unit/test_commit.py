@@ -218,9 +218,11 @@ class TestCrash:
         def die(*_: object, **__: object) -> None:
             raise Killed
 
-        with monkeypatch.context() as broken, pytest.raises(Killed):
+        builder = Builder(orders, "silver.orders")
+        with monkeypatch.context() as broken:
             broken.setattr(commit._Transaction, "replace_targets", die)
-            Builder(orders, "silver.orders").commit()
+            with pytest.raises(Killed):
+                builder.commit()
         bad = "SELECT order_id FROM silver.orders__quarantine"
         assert orders.rows(bad) == []
         orders.build("silver.orders")

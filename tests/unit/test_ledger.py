@@ -80,7 +80,9 @@ def test_rows_of_an_older_ledger_are_read_and_added_to(shop: Shop) -> None:
         "result": "blocked",
         "started": None,
     }
-    row |= dict.fromkeys(("version", "rows_in", "published", "quarantined", "superseded", "bytes", "files"), 0)
+    row |= dict.fromkeys(
+        ("version", "rows_in", "published", "quarantined", "superseded", "bytes", "files"), 0
+    )
     write_deltalake(place.delta_uri(), pa.Table.from_pylist([row], schema=older))
     assert [r["gates"] for r in Ledger(shop.lake().storage).rows("builds")] == [None]
     shop.orders("2026-01", *JANUARY)

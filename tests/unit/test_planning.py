@@ -209,9 +209,11 @@ class TestPartitions:
     def test_ten_thousand_partitions(self) -> None:
         days = [(dt.date(1999, 1, 1) + dt.timedelta(days=n)).isoformat() for n in range(10_000)]
         columns = {"day": "DATE", "n": "BIGINT"}
-        make = lambda layer, name, lake, query: Table(
-            "big", layer, parse(contract(layer, name, columns, lake), name), sql.parse(query, name)
-        )
+
+        def make(layer: str, name: str, lake: str, query: str) -> Table:
+            declared = parse(contract(layer, name, columns, lake), name)
+            return Table("big", layer, declared, sql.parse(query, name))
+
         partition = "partition: {column: day, grain: day, event: day}"
         source = make("silver", "a", partition, "SELECT day, n FROM bronze.a")
         table = make(
