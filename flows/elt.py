@@ -53,11 +53,10 @@ def elt(
     reports.name_run(session, plan)
     reports.plan(session, plan)
     built = _build(session, plan)
-    audits = session.ledger.audits
     session.finish(built.verdict, built.errors)
     reports.audit(session, built)
-    if audits:
-        write_data_docs(session, audits)
+    if session.audits:
+        write_data_docs(session, session.audits)
     return outcome.of_build(built)
 
 
@@ -109,7 +108,6 @@ def build_table(session: Session, name: str) -> State[TableResult]:
     """Build one table whose inputs are built, and tell of its commit."""
     log, result = get_run_logger(), session.build_table(name)
     state = outcome.of_table(result)
-    log.info(state.message)
     for blocked in result.blocked:
         log.error("blocked: %s by rule %s: %s", blocked.partition, blocked.rule, blocked.detail)
     for warning in result.warnings:

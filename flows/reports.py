@@ -51,7 +51,7 @@ def plan(session: Session, found: Plan) -> None:
         lines += ["", f"… and {len(groups) - _LINES} lines more: `lake plan` shows them."]
     create_markdown_artifact(
         key=_key("plan", session.domain.name),
-        markdown="\n".join(lines),
+        markdown="\n".join(lines).replace(f"{session.domain.path}/", ""),
         description="What this run does, and why",
     )
 
@@ -83,7 +83,7 @@ def _engine(session: Session, group: Sequence[Target]) -> str:
 
 def _line(group: Sequence[Target]) -> list[str]:
     first = group[0]
-    names = [t.batch.label if t.batch else t.partition or "all" for t in group]
+    names = [t.batch.label if t.batch else t.partition or _unnamed(t) for t in group]
     do = {Action.build: "", Action.remove: "remove: "}.get(first.action, "")
     unsure = "" if first.certain else " (only if it changes)"
     because = "; ".join(_reason(r, names) for r in first.reasons)
@@ -92,6 +92,10 @@ def _line(group: Sequence[Target]) -> list[str]:
         names[0] if len(names) == 1 else f"{len(names)}: {names[0]} … {names[-1]}",
         f"{do}{because}{unsure}",
     ]
+
+
+def _unnamed(target: Target) -> str:
+    return "not known yet" if target.reasons[0].code == "after bronze" else "all"
 
 
 def _reason(reason: Reason, names: Sequence[str]) -> str:
@@ -118,6 +122,12 @@ def audit(session: Session, built: Built) -> None:
     )
     blocked = [[b.table, b.partition, b.rule, b.detail] for b in built.blocked]
     lines += _section("Blocked", ["table", "partition", "rule", "because"], blocked)
+    if blocked:
+        lines += [
+            "",
+            "What was published before stays. Mend the file, the SQL or the rule, or waive",
+        ]
+        lines += ["the rule in the contract, then run again: only these are built."]
     waiting = [[r.table, told] for r in built.results for told in r.waiting]
     lines += _section("Waiting", ["table", "partition and input"], waiting)
     kept_out = [[r.table, rule, f"{n:,}"] for r in built.results for rule, n in r.reasons.items()]

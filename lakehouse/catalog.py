@@ -76,9 +76,11 @@ class Table:
             return self.query.id
         lake = self.contract.lake
         assert lake.source is not None
-        options = lake.source.model_dump(exclude={"path", "batch"})
+        options = lake.source.model_dump(exclude={"path", "batch"}, exclude_none=True)
         expression = lake.partition.expression if lake.partition else None
-        return digest(sql.KERNEL_MEANING, options, lake.columns.model_dump(), expression)
+        names = [self.contract.physical_names] if self.contract.physical_names else []
+        policy = lake.columns.model_dump()
+        return digest(sql.KERNEL_MEANING, options, policy, expression, *names)
 
     @property
     def definition(self) -> str:

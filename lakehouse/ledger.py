@@ -14,7 +14,7 @@ import os
 import secrets
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +46,24 @@ def new_run() -> str:
 
 @dataclass(frozen=True)
 class RunRow:
-    """One run. ``result``: done, nothing, blocked or failed."""
+    """One run.
+
+    Attributes:
+        run: The id, which sorts by time.
+        kind: What ran: ``build``, ``train``.
+        domain: The domain's name.
+        started: UTC.
+        ended: UTC.
+        seconds: Wall time.
+        executor: Host and process id.
+        engine: The engines used, comma-separated.
+        parameters: JSON.
+        version: The library's.
+        code: Commit of the domain's folder; ``+`` when it was edited since.
+        result: ``done``, ``blocked`` or ``failed``.
+        error: The first failure.
+        flow_run: Prefect's id of the flow run; empty without one.
+    """
 
     run: str
     kind: str
@@ -66,7 +83,32 @@ class RunRow:
 
 @dataclass(frozen=True)
 class BuildRow:
-    """One target in one run. ``result``: published, blocked, superseded, removed."""
+    """One target in one run.
+
+    Attributes:
+        run: The run's id.
+        table: Full name.
+        key: The target's name inside its table: partition, or landing batch for bronze.
+        label: Bronze: the batch as a person reads it.
+        build: Full build ids written, comma-separated.
+        wanted: ``<sql>-<contract>-<inputs>``.
+        reasons: JSON: why it was built.
+        inputs: JSON: input → partition → what was hashed.
+        reads: JSON: input → the version that was read.
+        version: The table's version after it; -1 when nothing was published.
+        rows_in: Rows that went in.
+        published: Rows in the table.
+        quarantined: Rows in its quarantine.
+        superseded: Rows that a later one of the same key replaces.
+        bytes: Of the published files.
+        files: Published files.
+        result: ``published``, ``blocked``, or ``superseded`` by another build.
+        rule: The rule that blocked it.
+        gates: Id of what could block it: when that changes, it is tried again.
+        engine: The engine that staged it.
+        started: UTC.
+        seconds: Time to stage it.
+    """
 
     run: str
     table: str
@@ -94,7 +136,25 @@ class BuildRow:
 
 @dataclass(frozen=True)
 class AuditRow:
-    """One rule at one target in one run."""
+    """One rule at one target in one run.
+
+    Attributes:
+        run: The run's id.
+        table: Full name.
+        key: The target.
+        wanted: ``<sql>-<contract>-<inputs>`` of the target.
+        rule: The rule's id.
+        expectation: Its Great Expectations name.
+        kwargs: JSON: its arguments.
+        mostly: The share of rows that must hold it.
+        result: ``passed``, ``failed``, ``waived`` or ``not evaluated``.
+        detail: Why, in words.
+        rows: Rows looked at.
+        unexpected: Rows that violate it.
+        missing: Rows with NULL in its column.
+        value: What a table rule observed.
+        blocks: Whether it kept the target from being published.
+    """
 
     run: str
     table: str
@@ -159,27 +219,26 @@ def schema_of(table: str) -> pa.Schema:
 
 @dataclass
 class Ledger:
-    """The ``ops`` tables of one lake, with what one run has still to write."""
+    """The ``ops`` tables of one lake."""
 
     storage: Storage
-    builds: list[BuildRow] = field(default_factory=list)
-    audits: list[AuditRow] = field(default_factory=list)
 
-    def record(self, run: RunRow) -> None:
+    def record(
+        self, run: RunRow, builds: Sequence[BuildRow] = (), audits: Sequence[AuditRow] = ()
+    ) -> None:
         """Write a run with its targets and audits: one commit per table.
 
         Raises:
             CommitError: The store refused.
         """
         written: list[tuple[str, Sequence[Any]]] = [
-            ("builds", self.builds),
-            ("audits", self.audits),
+            ("builds", builds),
+            ("audits", audits),
             ("runs", [run]),
         ]
         for name, rows in written:
             if rows:
                 append(self.storage.at("ops", name), schema_of(name), map(asdict, rows), run.run)
-        self.builds, self.audits = [], []
 
     def records(self, table: str) -> Mapping[str, Record]:
         """What is remembered of a table's targets, by key."""

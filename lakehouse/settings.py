@@ -21,10 +21,15 @@ class Settings(BaseSettings):
         domains: The folder that holds one folder per domain.
         state: Logs, process ids, keys and local databases; never data that matters.
         s3_endpoint: An S3-compatible server; empty for AWS.
+        s3_region: The region that requests are signed for.
+        s3_path_style: Address buckets by path rather than by host name.
+        s3_profile: An AWS profile; empty for the standard chain.
         dask_address: A Dask scheduler; empty for a cluster of threads in this process.
+        spark_master: Reserved for the Spark engine.
         worker_memory: The memory one target may use before it spills.
         engine_threshold: ``auto`` routes targets larger than this to a cluster engine.
         threads: Targets built side by side; 0 means one per core.
+        signing_key: Reserved: stored models are signed with ``<state>/keys/models.key``.
     """
 
     model_config = SettingsConfigDict(

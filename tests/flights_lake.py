@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from lakehouse import build as building
 from lakehouse import query, sample
 from lakehouse.build import BuildResult, Lake, Session
+from lakehouse.build.table import task_of
 from lakehouse.catalog import Domain, Table
 from lakehouse.engines import kernel
 from lakehouse.engines.base import Task
@@ -82,7 +83,7 @@ class SampleLake:
 
     def table(self, name: str) -> Table:
         """A table by its full name."""
-        return self.domain(name.split(".")[0]).table(name)
+        return self.domain(name.split(".", maxsplit=1)[0]).table(name)
 
     def edit(self, name: str, old: str, new: str) -> None:
         """Replace something in a declaration that is there: ``flights/gold/route_daily.sql``."""
@@ -94,7 +95,9 @@ class SampleLake:
     def land(self, months: Sequence[str] = ()) -> None:
         """Land the sample of every domain: these months, or all of it."""
         for domain in self.lake.domains:
-            sample.land(self.lake.landing_of(domain.name), sample.deliveries(domain.path), months=months)
+            sample.land(
+                self.lake.landing_of(domain.name), sample.deliveries(domain.path), months=months
+            )
 
     def session(self, domain: str = "flights", **options: Any) -> Session:
         """A new run."""
@@ -150,7 +153,9 @@ def year(root: Path) -> SampleLake:
 # --- rows of one table, by partition and all at once ------------------------------------------
 
 
-def whole(lake: Lake, table: Table, folder: Path, last: str | None = None) -> tuple[pa.Table, pa.Table]:
+def whole(
+    lake: Lake, table: Table, folder: Path, last: str | None = None
+) -> tuple[pa.Table, pa.Table]:
     """What the table's SELECT makes of all rows of its inputs at once: (published, quarantined).
 
     Args:
@@ -162,12 +167,14 @@ def whole(lake: Lake, table: Table, folder: Path, last: str | None = None) -> tu
     session = Session(lake, lake.domain(table.domain))
     seen = {name: session.snapshot(session.domain.tables[name]).files for name in table.reads}
     reads = [
-        ReadFiles(name, tuple(f for f in files if None in (last, f.partition) or f.partition <= last))
+        ReadFiles(
+            name, tuple(f for f in files if None in (last, f.partition) or f.partition <= last)
+        )
         for name, files in seen.items()
     ]
     target = Target(table.short, None, None, (), reads=tuple(reads), wanted=_NO_ID)
     uncut = table.contract.lake.model_copy(update={"partition": None})
-    task = session._task(table, target, 1)
+    task = task_of(session, table, target, 1)
     task = replace(task, contract=replace(table.contract, lake=uncut), reaches=False)
     return _staged(lake, task, folder)
 
@@ -178,11 +185,13 @@ def by_partition(
     """What a build would make of some partitions as they are declared now; nothing is published."""
     session = Session(lake, lake.domain(table.domain))
     session.select([table.short], force=True, partitions=partitions)
-    seen = building.read_snapshots(session, [session.domain.tables[n] for n in (*table.reads, table.short)])
+    seen = building.read_snapshots(
+        session, [session.domain.tables[n] for n in (*table.reads, table.short)]
+    )
     targets = [t for t in session.targets(table, {}, seen) if t.partition in partitions]
     assert len(targets) == len(partitions)
     for target in targets:
-        yield _staged(lake, session._task(table, target, 1), folder / str(target.partition))
+        yield _staged(lake, task_of(session, table, target, 1), folder / str(target.partition))
 
 
 def _staged(lake: Lake, task: Task, folder: Path) -> tuple[pa.Table, pa.Table]:
@@ -194,7 +203,9 @@ def _staged(lake: Lake, task: Task, folder: Path) -> tuple[pa.Table, pa.Table]:
         read = [pq.read_table(pa.BufferReader((root / f.path).read_bytes())) for f in files]
         found.append(pa.concat_tables(read) if read else pa.table({}))
     if part is not None:
-        value = pa.scalar(task.partition).cast(pa.date32() if task.contract.types[part.column] == "DATE" else pa.string())
+        value = pa.scalar(task.partition).cast(
+            pa.date32() if task.contract.types[part.column] == "DATE" else pa.string()
+        )
         found[0] = found[0].append_column(part.column, pa.repeat(value, found[0].num_rows))
     return found[0], found[1]
 

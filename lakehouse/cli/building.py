@@ -175,7 +175,6 @@ def build(
 ) -> int:
     """Build what the plan says: stage, audit, publish. TABLES: only these and their inputs."""
     session = _session(tables, domain, engine, force, partitions)
-    audits = session.ledger.audits
     with screen.progress() as show:
         session.on_event = show
         done = builds.build(session, tables)
@@ -183,7 +182,7 @@ def build(
         click.echo(json.dumps(_built_json(done)))
     else:
         show_built(done)
-    page = publish_docs(session, audits)
+    page = publish_docs(session, done.audits)
     if page and not as_json:
         screen.say(f"audit: {page}")
     return 3 if done.blocked else 0
@@ -194,7 +193,7 @@ def publish_docs(session: Session, audits: Sequence[AuditRow]) -> str | None:
 
     Args:
         session: The run.
-        audits: ``session.ledger.audits`` as it was taken before the build filled it.
+        audits: What the run judged.
 
     Returns:
         Where they are read; None when nothing was audited or they could not be written.

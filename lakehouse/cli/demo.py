@@ -11,7 +11,7 @@ from lakehouse import build as builds
 from lakehouse import features, sample, stack
 from lakehouse.build import Lake, Session
 from lakehouse.cli import screen
-from lakehouse.cli.building import show_built
+from lakehouse.cli.building import publish_docs, show_built
 from lakehouse.cli.looking import quarantined
 from lakehouse.cli.models import show_result
 from lakehouse.settings import load
@@ -46,6 +46,7 @@ def demo() -> int:
         session = Session(lake, domain, on_event=show)
         built = builds.build(session)
     show_built(built)
+    publish_docs(session, built.audits)
     screen.heading(f"4  the model {MODEL}")
     trained = _train(lake)
     _summary(lake, trained, time.perf_counter() - began)

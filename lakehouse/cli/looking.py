@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from lakehouse import catalog, validation
+from lakehouse import catalog, profile, sql, validation
 from lakehouse import snapshot as snapshots
 from lakehouse.build import Lake
 from lakehouse.catalog import Table
@@ -26,7 +26,7 @@ __all__ = ["lint", "quarantine", "query", "show"]
 @click.argument("table", required=False)
 @screen.json_option
 def show(table: str | None, as_json: bool) -> None:
-    """The tables of the lake, or TABLE: columns, partitions, history, last audit."""
+    """The tables of the lake, or TABLE: columns, lineage, partitions, history, last audit."""
     lake = screen.lake()
     if table is None:
         _show_all(lake, as_json=as_json)
@@ -56,7 +56,11 @@ def _purpose(table: Table) -> str:
 
 def _show_one(lake: Lake, table: Table, *, as_json: bool) -> None:
     found = snapshots.read(lake.place(table), table.name)
-    columns = [[c.name, c.type, c.unit, c.key, c.description] for c in table.contract.columns]
+    sources = _sources(lake, table)
+    columns = [
+        [c.name, c.type, c.unit, c.key, c.classification, c.description]
+        for c in table.contract.columns
+    ]
     parts = [
         [
             value or "-",
@@ -80,8 +84,9 @@ def _show_one(lake: Lake, table: Table, *, as_json: bool) -> None:
                 "table": table.name,
                 "version": found.version,
                 "definition": table.definition,
+                "contract": table.contract.path,
                 "columns": [
-                    dict(zip(("name", "type", "unit", "key", "description"), c, strict=True))
+                    dict(zip(_COLUMN, c, strict=True)) | {"from": sources.get(str(c[0]), [])}
                     for c in columns
                 ],
                 "partitions": [{"partition": p[0], "rows": p[1], "build": p[4]} for p in parts],
@@ -92,8 +97,14 @@ def _show_one(lake: Lake, table: Table, *, as_json: bool) -> None:
     screen.say(f"{table.name} · version {found.version} · {found.rows:,} rows")
     screen.say(_purpose(table))
     screen.say(f"definition {table.definition} · reads {', '.join(table.reads) or 'landing files'}")
+    screen.say(f"contract {table.contract.path} · {_promise(table)}")
     screen.heading("columns")
-    screen.table(["column", "type", "unit", "key", "what"], columns)
+    classified = any(c.classification for c in table.contract.columns)
+    head = ["column", "type", "unit", "key", *(["class"] if classified else []), "what"]
+    screen.table(head, columns if classified else [[*c[:4], c[5]] for c in columns])
+    if sources:
+        screen.heading("lineage")
+        screen.table(["column", "from"], [[name, _grouped(of)] for name, of in sources.items()])
     screen.heading("partitions")
     screen.table(["partition", "rows", "bytes", "files", "built from"], parts)
     screen.heading("last builds")
@@ -113,9 +124,45 @@ def _show_one(lake: Lake, table: Table, *, as_json: bool) -> None:
     )
     screen.heading(f"last audit (run {last})")
     screen.table(["rule", "result", "targets", "unexpected rows", "expectation"], _rules(audits))
-    page = validation.latest(lake.settings.state, table.name)
-    if page:
-        screen.say(address(lake.settings.state, page))
+    state = lake.settings.state
+    for page in (validation.latest(state, table.name), profile.latest(state, table)):
+        if page:
+            screen.say(address(state, page))
+
+
+_COLUMN = ("name", "type", "unit", "key", "classification", "description")
+
+
+def _sources(lake: Lake, table: Table) -> dict[str, list[str]]:
+    """Column → the columns it is computed from; empty for bronze, whose columns are landed."""
+    if table.query is None:
+        return {}
+    tables = lake.domain(table.domain).tables
+    inputs = {name: sql.Input(tables[name].contract.types) for name in table.reads}
+    made = sql.lineage(table.query, inputs)
+    return {
+        name: [f"{source}.{column}" for source, column in sorted(made.get(name, ()))]
+        for name in table.contract.types
+    }
+
+
+def _grouped(sources: list[str]) -> str:
+    """Columns behind the name of their table, which is said once."""
+    named: dict[str, list[str]] = {}
+    for source in sources:
+        table, _, column = source.rpartition(".")
+        named.setdefault(table, []).append(column)
+    said = "; ".join(f"{table}: {', '.join(columns)}" for table, columns in named.items())
+    return said or "no column: rows counted, or a constant"
+
+
+def _promise(table: Table) -> str:
+    """Version, key, partition and rules in one line."""
+    contract, part = table.contract, table.contract.lake.partition
+    said = [f"version {contract.version}", f"key {', '.join(contract.key) or 'none'}"]
+    if part:
+        said.append(f"{part.column} by {part.grain} ({part.timezone})")
+    return " · ".join([*said, f"{len(contract.rules)} rules"])
 
 
 def _rules(audits: list[dict[str, Any]]) -> list[list[Any]]:

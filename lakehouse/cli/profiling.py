@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
 from lakehouse import catalog
 from lakehouse.cli import screen
 from lakehouse.stack.docs import address
+
+if TYPE_CHECKING:
+    from lakehouse.profile import ColumnProfile
 
 __all__ = ["profile"]
 
@@ -40,5 +44,8 @@ def profile(table: str, version: int | None, as_json: bool) -> None:
     screen.say(page)
 
 
-def _measured(one: object) -> list[object]:
-    return [getattr(one, name) for name in ("least", "greatest", "mean")]
+def _measured(one: ColumnProfile) -> list[object]:
+    found = [one.least, one.greatest, one.mean]
+    if one.column.type != "VARCHAR":
+        return list(found)
+    return [None if value is None else f"length {value:.3g}" for value in found]

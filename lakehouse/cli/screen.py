@@ -12,6 +12,7 @@ import click
 
 from lakehouse.build import Event, Lake, open_lake
 from lakehouse.settings import Settings
+from lakehouse.units import size
 
 __all__ = ["heading", "json_option", "lake", "progress", "say", "settings", "size", "table"]
 
@@ -81,15 +82,6 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.3f}"
     return str(value)
-
-
-def size(count: float) -> str:
-    """Bytes for a person."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 10 else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
 
 
 class _Lines:

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from lakehouse.contract import jsonpath
 from lakehouse.interval import Grain, duration
 
 __all__ = [
@@ -59,18 +60,65 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+_CSV_ONLY = {"header", "delimiter", "quote", "escape", "comment", "skip_lines"}
+
+
 class Source(_Strict):
-    """Where a bronze table's files land and how they are read."""
+    """Where a bronze table's files land and how they are read.
+
+    Attributes:
+        path: A pattern below the domain's landing folder.
+        format: ``jsonl`` is one document a line, ``json`` one a file.
+        records: JSON only: the list whose elements are the records, ``$.lines[*]``; without it
+            each document is one record.
+        header: CSV only: the first line names the columns.
+        delimiter: CSV only: what separates the fields.
+        quote: CSV only: what encloses a field; empty for none.
+        escape: CSV only: what makes a quote, a delimiter or itself part of a field; before anything
+            else it is text. A quote may be doubled all the same.
+        comment: CSV only: lines that begin with it are no records.
+        skip_lines: CSV only: the lines before the header that are no records.
+        null_values: Texts that stand for no value.
+        encoding: Of text files; a byte order mark is recognised.
+        compression: ``auto`` goes by the file's first bytes.
+        max_bytes: The largest file, as stored and as decompressed; larger ones are refused. Reading
+            a file takes up to four times its size in memory.
+        batch: The files that are one build target: each, or those landed in an hour or a day.
+    """
 
     path: str
-    format: Literal["csv", "jsonl", "parquet"]
+    format: Literal["csv", "jsonl", "json", "parquet"]
+    records: str | None = None
     header: bool = True
     delimiter: str = Field(",", min_length=1, max_length=1)
     quote: str = Field('"', max_length=1)
+    escape: str = Field("", max_length=1)
+    comment: str = Field("", max_length=1)
+    skip_lines: int = Field(0, ge=0)
     null_values: tuple[str, ...] = ("",)
     encoding: str = "utf-8"
     compression: Literal["auto", "none", "gzip", "zstd"] = "auto"
+    max_bytes: int = Field(1 << 30, gt=0)
     batch: Literal["file", "hour", "day"] = "file"
+
+    @model_validator(mode="after")
+    def _records_are_json(self) -> Source:
+        if self.records is not None and self.format not in ("json", "jsonl"):
+            raise ValueError(f"'records' with format {self.format}; delete it")
+        jsonpath.levels(self.records)
+        return self
+
+    @model_validator(mode="after")
+    def _marks_are_distinct(self) -> Source:
+        marks = [m for m in (self.delimiter, self.quote, self.escape, self.comment) if m]
+        if len(set(marks)) < len(marks):
+            raise ValueError(f"one character for two purposes among {marks}; choose others")
+        if unfit := [m for m in marks if m in "\r\n\0"]:
+            raise ValueError(f"{unfit[0]!r} separates lines, not fields; choose another")
+        given = self.model_fields_set & _CSV_ONLY
+        if given and self.format != "csv":
+            raise ValueError(f"{sorted(given)[0]!r} with format {self.format}; delete it")
+        return self
 
 
 class Partition(_Strict):
@@ -92,7 +140,13 @@ class Partition(_Strict):
 
 
 class Read(_Strict):
-    """How far and how strictly a table reads one input."""
+    """How far and how strictly a table reads one input.
+
+    Attributes:
+        lookback: How far before the partition's start rows are read: ``30 days``.
+        lookahead: How far after its end.
+        when_changed: ``rebuild`` what reads it; only ``new_partitions``; or ``ignore`` changes.
+    """
 
     lookback: Duration = dt.timedelta(0)
     lookahead: Duration = dt.timedelta(0)
@@ -100,20 +154,36 @@ class Read(_Strict):
 
 
 class ColumnPolicy(_Strict):
-    """What to do with files whose columns differ from the contract's."""
+    """What to do with files whose columns differ from the contract's.
+
+    Attributes:
+        extra: A column that the contract does not know.
+        missing: A column that the file does not have.
+    """
 
     extra: Literal["refuse_file", "quarantine_file", "ignore"] = "quarantine_file"
     missing: Literal["refuse_file", "null"] = "refuse_file"
 
 
 class Rows(_Strict):
-    """The input whose every row must be published, quarantined or superseded."""
+    """The input whose every row must be published, quarantined or superseded.
+
+    Attributes:
+        from_: Its short name, ``bronze.flights``.
+    """
 
     from_: str = Field(alias="from")
 
 
 class Waiver(_Strict):
-    """Somebody's dated permission for one rule to fail."""
+    """Somebody's dated permission for one rule to fail.
+
+    Attributes:
+        rule: The rule's id.
+        until: The last day on which it holds.
+        by: Who permits it.
+        because: Why.
+    """
 
     rule: str
     until: dt.date
@@ -122,7 +192,20 @@ class Waiver(_Strict):
 
 
 class Properties(_Strict):
-    """The library's own part of a contract (``customProperties: lakehouse``)."""
+    """The library's own part of a contract (``customProperties: lakehouse``).
+
+    Attributes:
+        source: Bronze only: where files land and how they are read.
+        partition: How the table is cut into build targets; without it, it is one.
+        columns: Bronze only: what to do with files that have other columns.
+        on_gone: Bronze only: whether rows of files that vanished are kept.
+        reads: Input by short name: how far and how strictly it is read.
+        rows: The input whose rows must all be accounted for (the row law).
+        engine: ``auto`` goes by size.
+        waivers: Dated permissions for rules to fail.
+        accepts: Replaced definition ids that gave the same rows, so that nothing is rebuilt.
+        max_quarantined: The share of a target's rows above which it is blocked.
+    """
 
     source: Source | None = None
     partition: Partition | None = None
@@ -142,6 +225,8 @@ class Column:
 
     Attributes:
         key: Its place in the primary key; None when it is no part of it.
+        physical_name: Bronze only: its name in the files, or its path in a JSON document, where
+            that is another.
         classification: As written. It describes, and so decides no rebuild.
     """
 
@@ -151,6 +236,12 @@ class Column:
     description: str | None = None
     key: int | None = None
     classification: str | None = None
+    physical_name: str | None = None
+
+    @property
+    def landed_name(self) -> str:
+        """What the landed files call it."""
+        return self.name if self.physical_name is None else self.physical_name
 
     @property
     def sensitive(self) -> bool:
@@ -200,6 +291,11 @@ class Contract:
     def types(self) -> dict[str, str]:
         """Column names with their DuckDB types, in the published order."""
         return {c.name: c.type for c in self.columns}
+
+    @property
+    def physical_names(self) -> dict[str, str]:
+        """Columns that the files name differently, with their names there."""
+        return {c.name: c.physical_name for c in self.columns if c.physical_name is not None}
 
     @functools.cached_property
     def id(self) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from lakehouse.contract import rules, standard
+from lakehouse.contract import jsonpath, rules, standard
 from lakehouse.contract.model import (
     LANDED_COLUMNS,
     QUARANTINED_SHARE,
@@ -17,6 +17,7 @@ from lakehouse.contract.model import (
     Contract,
     Properties,
     Rule,
+    Source,
 )
 from lakehouse.errors import ContractError
 from lakehouse.interval import Grain
@@ -91,6 +92,7 @@ class _Parser:
 
     def _columns(self, schema: Mapping[str, Any], lake: Properties) -> Iterator[Column]:
         seen: set[str] = set()
+        taken: list[str] = []
         for i, prop in enumerate(schema.get("properties") or []):
             at = ("schema", 0, "properties", i)
             column = self._column(at, prop)
@@ -100,6 +102,8 @@ class _Parser:
                 found = f"column {column.name} is added by the reader"
                 raise self._error(at, found, "delete it here")
             seen.add(column.name.lower())
+            self._check_physical((*at, "physicalName"), column, lake.source, taken)
+            taken.append(column.landed_name)
             yield column
         if lake.source is None:
             return
@@ -120,9 +124,34 @@ class _Parser:
         units = [p["value"] for p in prop.get("customProperties") or [] if p["property"] == "unit"]
         key = prop.get("primaryKeyPosition", 1) if prop.get("primaryKey") else None
         unit = str(units[0]) if units else None
+        physical = prop.get("physicalName")
         return Column(
-            name, kind, unit, prop.get("description"), key, prop.get("classification") or None
+            name,
+            kind,
+            unit,
+            prop.get("description"),
+            key,
+            prop.get("classification") or None,
+            None if physical == name else physical,
         )
+
+    def _check_physical(
+        self, at: _At, column: Column, source: Source | None, taken: Sequence[str]
+    ) -> None:
+        if source is None:
+            if column.physical_name is not None:
+                found = f"column {column.name}: physicalName outside bronze"
+                raise self._error(at, found, "rename it in the SQL: 'SELECT a AS b'")
+            return
+        if column.landed_name in taken:
+            found = f"two columns are {column.landed_name!r} in the files"
+            raise self._error(at, found, "keep one of the two")
+        if source.format in ("json", "jsonl"):
+            try:
+                jsonpath.column(column.landed_name, jsonpath.levels(source.records))
+            except ValueError as error:
+                found, _, remedy = str(error).partition("; ")
+                raise self._error(at, f"column {column.name}: {found}", remedy) from error
 
     # --- rules --------------------------------------------------------------------------------
 

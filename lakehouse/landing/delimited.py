@@ -2,8 +2,8 @@
 
 Quoting follows RFC 4180: a quote opens only at the start of a field, is doubled
 inside, and is plain text within an unquoted field. Whether a field is quoted does
-not matter to ``null_values``: ``""`` is NULL where an empty field is. Blank lines are
-no records. Lines end with LF, CRLF or CR. ``_row`` is the physical line on which
+not matter to ``null_values``: ``""`` is NULL where an empty field is. Blank lines and
+comments are no records. Lines end with LF, CRLF or CR. ``_row`` is the physical line on which
 a record begins; the header's is 1.
 """
 
@@ -42,8 +42,8 @@ def parse(text: Text, source: Source, columns: Sequence[str], policy: ColumnPoli
     Raises:
         RefusedError: The header is not as the contract says.
     """
-    scanner = Scanner(text.data, source.delimiter, source.quote)
-    names, at, line = _head(scanner, columns, source.header)
+    scanner = Scanner(text.data, source.delimiter, source.quote, source.escape, source.comment)
+    names, at, line = _head(scanner, columns, source)
     shape = Shape(names, columns, policy)
     layout = vector.Layout(
         source.delimiter,
@@ -51,6 +51,7 @@ def parse(text: Text, source: Source, columns: Sequence[str], policy: ColumnPoli
         len(names),
         [names.index(name) for name in shape.wanted],
         source.null_values,
+        (source.escape.encode(), source.comment.encode()),
     )
     reader = _Reader(text, scanner, layout)
     blocks = reader.blocks(at, line)
@@ -68,10 +69,12 @@ def parse(text: Text, source: Source, columns: Sequence[str], policy: ColumnPoli
     )
 
 
-def _head(scanner: Scanner, columns: Sequence[str], header: bool) -> tuple[list[str], int, int]:
+def _head(scanner: Scanner, columns: Sequence[str], source: Source) -> tuple[list[str], int, int]:
     """The file's columns, where its records begin, and on which line."""
-    at, blank = scanner.skip_blank(0)
-    if not header or at == len(scanner.data):
+    at, skipped = scanner.skip_lines(source.skip_lines)
+    at, blank = scanner.skip_blank(at)
+    blank += skipped
+    if not source.header or at == len(scanner.data):
         return list(columns), at, 1 + blank
     head = scanner.record(at, None)
     if head.faults:

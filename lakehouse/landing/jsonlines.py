@@ -1,22 +1,24 @@
-"""JSON lines: one object a line, read without changing how a value was written.
+"""JSON: one document a line, or one a file, read without changing how a value was written.
 
 Numbers keep their digits (``1.10`` stays ``1.10``), nested values stay JSON text,
-a key that is not there is NULL. ``NaN`` is NULL. ``_row`` is the physical line.
+a key that is not there is NULL. ``NaN`` is NULL. ``_row`` is the physical line where
+each line is a record; else it counts the records of the file from 1.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from lakehouse.contract import ColumnPolicy, Source
 from lakehouse.landing.archive import Text
-from lakehouse.landing.records import Records, Reject, Shape
+from lakehouse.landing.nested import Layout, Record
+from lakehouse.landing.records import RAW_LENGTH, Records, RefusedError, Reject, Shape
 
-__all__ = ["parse"]
+__all__ = ["parse", "parse_document"]
 
 
 class _Written(str):
@@ -30,48 +32,124 @@ class _DuplicateKeyError(ValueError):
 
 
 def parse(text: Text, source: Source, columns: Sequence[str], policy: ColumnPolicy) -> Records:
-    """Read a file's records.
+    """Read a file of one JSON document a line.
 
     Args:
         text: The whole file.
-        source: Its ``null_values`` are NULL here too.
-        columns: The columns to find, in the contract's order.
+        source: Where the records are in a line; its ``null_values`` are NULL here too.
+        columns: The columns to find, in the contract's order: keys, or paths.
         policy: What to do with a file that has other keys; missing keys are NULL.
 
     Raises:
         RefusedError: There are other keys and the contract refuses such files.
     """
-    nulls = set(source.null_values)
-    known = dict.fromkeys(columns)
-    keys: dict[str, None] = {}
-    values: list[list[str | None]] = []
-    rows: list[int] = []
-    spans: list[tuple[int, int]] = []
-    rejects: list[Reject] = []
-    at, line = 0, 1
-    while at < len(text.data):
-        end = text.data.find(b"\n", at)
-        end = end if end >= 0 else len(text.data)
-        body = text.data[at:end]
+    reading = _Reading(source, columns)
+    data, at, line = text.data, 0, 1
+    while at < len(data):
+        end = data.find(b"\n", at)
+        end = end if end >= 0 else len(data)
+        body = data[at:end]
         if body.strip(b" \t\r"):
-            read = _record(body, columns, nulls, known)
-            if isinstance(read, str):
-                rejects.append(Reject(line, text.show(body.rstrip(b"\r")), (read,)))
-            else:
-                values.append(read[0])
-                keys.update(read[1])
-                rows.append(line)
-                spans.append((at, end))
+            reading.line(body, line, _Raw(text, at, end))
         at, line = end + 1, line + 1
-    shape = Shape([*columns, *keys], columns, policy)
-    return Records(
-        _table(values, columns),
-        pa.array(rows, pa.int64()),
-        lambda i: text.show(text.data[slice(*spans[i])].rstrip(b"\r")),
-        rejects,
-        shape.quarantine,
-        shape.warnings,
-    )
+    return reading.records(policy)
+
+
+def parse_document(
+    text: Text, source: Source, columns: Sequence[str], policy: ColumnPolicy
+) -> Records:
+    """Read a file that is one JSON document.
+
+    Args:
+        text: The whole file.
+        source: Where the records are in it; its ``null_values`` are NULL here too.
+        columns: The columns to find, in the contract's order: keys, or paths.
+        policy: What to do with a file that has other keys; missing keys are NULL.
+
+    Raises:
+        RefusedError: It is no JSON, which no part of it survives, or it has other keys and
+            the contract refuses such files.
+    """
+    reading = _Reading(source, columns)
+    if text.data.strip(b" \t\r\n"):
+        document = _decoded(text.data)
+        if isinstance(document, _Fault):
+            raise RefusedError(document.rule, f"the file is no JSON document: {document.found}")
+        for number, record in enumerate(reading.layout.records(document), 1):
+            reading.add(record, number, _value_raw(record.value))
+    return reading.records(policy)
+
+
+class _Fault:
+    """Why a text is no JSON document."""
+
+    def __init__(self, rule: str, found: object) -> None:
+        self.rule, self.found = rule, " ".join(str(found).split())[:200]
+
+
+class _Raw:
+    """A physical line, shown only where it is asked for."""
+
+    def __init__(self, text: Text, start: int, end: int) -> None:
+        self.text, self.start, self.end = text, start, end
+
+    def __call__(self) -> str:
+        return self.text.show(self.text.data[self.start : self.end].rstrip(b"\r"))
+
+
+class _Reading:
+    """What was read so far of one file."""
+
+    def __init__(self, source: Source, columns: Sequence[str]) -> None:
+        self.layout = Layout(source.records, columns)
+        self.columns, self.nulls = columns, set(source.null_values)
+        self.by_line = source.records is None
+        self.values: list[list[str | None]] = []
+        self.rows: list[int] = []
+        self.raws: list[Callable[[], str]] = []
+        self.rejects: list[Reject] = []
+        self.other: dict[str, None] = {}
+        self.count = 0
+
+    def line(self, body: bytes, line: int, raw: _Raw) -> None:
+        """Take the records of one physical line."""
+        for record in self._of_line(body):
+            self.count += 1
+            if self.by_line:
+                self.add(record, line, raw)
+            else:
+                self.add(record, self.count, raw if record.fault else _value_raw(record.value))
+
+    def _of_line(self, body: bytes) -> Iterator[Record]:
+        document = _decoded(body)
+        if isinstance(document, _Fault):
+            yield Record(None, fault=document.rule)
+        else:
+            yield from self.layout.records(document)
+
+    def add(self, record: Record, row: int, raw: Callable[[], str]) -> None:
+        """Take one record, or reject it."""
+        values = [_text(value) for value in record.values]
+        fault = record.fault or _unfit(values)
+        if fault:
+            self.rejects.append(Reject(row, raw(), (fault,)))
+            return
+        self.values.append([None if value in self.nulls else value for value in values])
+        self.rows.append(row)
+        self.raws.append(raw)
+        self.other.update(dict.fromkeys(record.other))
+
+    def records(self, policy: ColumnPolicy) -> Records:
+        """All of it, held against the contract's columns."""
+        shape = Shape([*self.columns, *self.other], self.columns, policy)
+        return Records(
+            _table(self.values, self.columns),
+            pa.array(self.rows, pa.int64()),
+            lambda i: self.raws[i](),
+            self.rejects,
+            shape.quarantine,
+            shape.warnings,
+        )
 
 
 def _table(values: list[list[str | None]], columns: Sequence[str]) -> pa.Table:
@@ -79,32 +157,31 @@ def _table(values: list[list[str | None]], columns: Sequence[str]) -> pa.Table:
     return pa.table({name: pa.array(by_column[i], pa.string()) for i, name in enumerate(columns)})
 
 
-def _record(
-    body: bytes, columns: Sequence[str], nulls: set[str], known: dict[str, None]
-) -> tuple[list[str | None], dict[str, None]] | str:
-    """The values of one line with its unknown keys, or the rule it breaks."""
+def _value_raw(value: Any) -> Callable[[], str]:
+    return lambda: str(_text(value))[:RAW_LENGTH].replace("\0", "\\x00")
+
+
+def _decoded(body: bytes) -> Any:
     if b"\0" in body:
-        return "nul_byte"
+        return _Fault("nul_byte", "it holds a NUL")
     try:
-        found = _DECODER.decode(body.decode())
-        if not isinstance(found, dict):
-            return "not_an_object"
-        values = [_text(found.get(name)) for name in columns]
-    except UnicodeDecodeError:
-        return "bad_encoding"
+        return _DECODER.decode(body.decode())
+    except UnicodeDecodeError as error:
+        return _Fault("bad_encoding", error)
     except _DuplicateKeyError:
-        return "duplicate_key"
-    except (ValueError, RecursionError):
-        return "broken_json"
-    other = {key: None for key in found if key not in known}
-    if len(other) == len(found):
-        return "no_known_key"
+        return _Fault("duplicate_key", "an object has one key twice")
+    except (ValueError, RecursionError) as error:
+        return _Fault("broken_json", error)
+
+
+def _unfit(values: Sequence[str | None]) -> str | None:
+    """The rule that a record breaks whose text no table can hold."""
     whole = "".join(value for value in values if value)
     if "\0" in whole:
         return "nul_byte"
     if not whole.isascii() and any("\ud800" <= c <= "\udfff" for c in whole):
         return "bad_encoding"
-    return [None if value in nulls else value for value in values], other
+    return None
 
 
 def _text(value: Any) -> str | None:

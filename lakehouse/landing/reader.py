@@ -65,13 +65,21 @@ def read(
 
 
 def _records(data: bytes, source: Source, contract: Contract, limit: int) -> Records:
-    types, policy = landed_columns(contract), contract.lake.columns
+    names, policy = contract.physical_names, contract.lake.columns
+    types = {names.get(name, name): kind for name, kind in landed_columns(contract).items()}
     if source.format == "parquet" and data:
-        return parquet.parse(data, types, policy, limit)
-    text = archive.text(archive.unpack(data, source, limit), source.encoding)
-    if source.format == "jsonl":
-        return jsonlines.parse(text, source, list(types), policy)
-    return delimited.parse(text, source, list(types), policy)
+        records = parquet.parse(data, types, policy, limit)
+    else:
+        text = archive.text(archive.unpack(data, source, limit), source.encoding)
+        records = _PARSERS.get(source.format, delimited.parse)(text, source, list(types), policy)
+    if names:
+        written = {physical: name for name, physical in names.items()}
+        found = [written.get(name, name) for name in records.table.column_names]
+        records.table = records.table.rename_columns(found)
+    return records
+
+
+_PARSERS = {"jsonl": jsonlines.parse, "json": jsonlines.parse_document}
 
 
 def _bytes(fs: FileSystem, root: str, file: LandedFile) -> bytes:

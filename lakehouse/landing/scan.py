@@ -36,20 +36,43 @@ class Line:
 
 
 class Scanner:
-    """Finds records in UTF-8 text with one delimiter and one quote character (or none)."""
+    """Finds records in UTF-8 text; each mark is one character, or none where it may be ``""``."""
 
-    def __init__(self, data: bytes, delimiter: str, quote: str) -> None:
+    def __init__(
+        self, data: bytes, delimiter: str, quote: str, escape: str = "", comment: str = ""
+    ) -> None:
         self.data, self.delimiter = data, delimiter
         self.mark, self.quote = delimiter.encode(), quote.encode()
-        self.plain = re.compile(_but(self.mark, rb"\r\n"))
-        char, inner = re.escape(self.quote), _but(self.quote, b"")
+        self.escape, self.comment = escape.encode(), comment.encode()
+        plain, inner = _but(self.mark, rb"\r\n"), _but(self.quote, b"")
+        char, marks = re.escape(self.quote), [self.mark, self.quote, self.escape]
+        if escape:
+            plain = _or_escaped(self.mark, rb"\r\n", marks)
+            inner = _or_escaped(self.quote, b"", marks)
+        self.plain = re.compile(plain)
         self.quoted = re.compile(char + rb"(%b(?:%b%b)*+)" % (inner, char * 2, inner) + char)
+        self.escaped = re.compile(re.escape(self.escape) + rb"(%b)" % _any(marks))
+
+    def skip_lines(self, count: int) -> tuple[int, int]:
+        """Where the lines after the first ``count`` begin, and how many there were to pass."""
+        at = 0
+        for passed in range(count):
+            if at == len(self.data):
+                return at, passed
+            at = self._line_end(at)[1]
+        return at, count
 
     def skip_blank(self, at: int) -> tuple[int, int]:
-        """The first offset from ``at`` that begins no blank line, and how many were passed."""
+        """The first offset from ``at`` that begins a record, and how many lines were passed."""
         lines = 0
-        while at < len(self.data) and (found := _LINE_END.match(self.data, at)):
-            at, lines = found.end(), lines + 1
+        while at < len(self.data):
+            if found := _LINE_END.match(self.data, at):
+                at = found.end()
+            elif self.comment and self.data.startswith(self.comment, at):
+                at = self._line_end(at)[1]
+            else:
+                break
+            lines += 1
         return at, lines
 
     def record(self, at: int, width: int | None) -> Line:
@@ -61,7 +84,7 @@ class Scanner:
         """
         end, after = self._line_end(at)
         body = self.data[at:end]
-        if self.quote and self.quote in body:
+        if (self.quote and self.quote in body) or (self.escape and self.escape in body):
             return self._quoted_record(at, end, after, width)
         text, faults = _decoded(body)
         fields = text.split(self.delimiter)
@@ -83,23 +106,30 @@ class Scanner:
         """Where the record ends and its fields, or the rule it breaks."""
         at, fields = start, []
         while True:
-            if self.data.startswith(self.quote, at):
+            if self.quote and self.data.startswith(self.quote, at):
                 found = self.quoted.match(self.data, at, end)
                 found = found or self.quoted.match(self.data, at, self._window(start))
                 if not found:
                     return "unclosed_quote"
-                fields.append(found[1].replace(self.quote * 2, self.quote))
+                fields.append(self._unescaped(found[1], doubled=True))
                 at = found.end()
                 if not self._at_border(at):
                     several = _LINE_END.search(self.data, start, at)
                     return "unclosed_quote" if several else "text_after_quote"
             else:
                 plain = self.plain.match(self.data, at)
-                fields.append(plain[0] if plain else b"")
-                at += len(fields[-1])
+                fields.append(self._unescaped(plain[0], doubled=False) if plain else b"")
+                at = plain.end() if plain else at
             if not self.data.startswith(self.mark, at):
                 return at, fields
             at += len(self.mark)
+
+    def _unescaped(self, field: bytes, *, doubled: bool) -> bytes:
+        if not self.escape or self.escape not in field:
+            return field.replace(self.quote * 2, self.quote) if doubled else field
+        pair = rb"|" + re.escape(self.quote * 2) if doubled else b""
+        pattern = self.escaped.pattern + pair
+        return re.sub(pattern, lambda m: m[1] or self.quote, field)
 
     def _at_border(self, at: int) -> bool:
         if at == len(self.data) or self.data[at] in b"\r\n":
@@ -122,6 +152,22 @@ def _but(char: bytes, other: bytes) -> bytes:
     if len(char) == 1:
         return rb"[^%b%b]*+" % (mark, other)
     return rb"(?:(?!%b)%b)*+" % (mark, rb"[^%b]" % other if other else rb"[\0-\xff]")
+
+
+def _or_escaped(char: bytes, other: bytes, marks: Sequence[bytes]) -> bytes:
+    """A pattern like :func:`_but`'s, which passes over marks that are escaped."""
+    escape = re.escape(marks[-1])
+    free = rb"(?!%b|%b)%b" % (
+        re.escape(char),
+        escape,
+        rb"[^%b]" % other if other else rb"[\0-\xff]",
+    )
+    return rb"(?:%b|%b%b|%b)*+" % (free, escape, _any(marks), escape)
+
+
+def _any(marks: Sequence[bytes]) -> bytes:
+    """A pattern for one of some marks, of which one may be empty."""
+    return rb"(?:%b)" % b"|".join(re.escape(mark) for mark in marks if mark)
 
 
 def _ragged(fields: Sequence[object], width: int | None) -> tuple[str, ...]:

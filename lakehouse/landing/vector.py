@@ -27,13 +27,18 @@ _LF, _CR = 10, 13
 
 @dataclass(frozen=True)
 class Layout:
-    """How records are written: what separates, what quotes, how many fields, which are wanted."""
+    """How records are written: what separates, what quotes, how many fields, which are wanted.
+
+    Attributes:
+        slow: Marks that only the scanner knows: where one is in a block, none of it is read here.
+    """
 
     delimiter: str
     quote: str
     width: int
     wanted: Sequence[int]
     nulls: Sequence[str]
+    slow: Sequence[bytes] = ()
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ def block(data: bytes, at: int, line: int, size: int, layout: Layout) -> Block |
         return None
     cut = data.find(b"\n", at + size)
     part = data[at : cut + 1 if cut >= 0 else len(data)]
-    if not _is_plain(part):
+    if not _is_plain(part) or any(mark and mark in part for mark in layout.slow):
         return None
     codes = np.frombuffer(part, np.uint8)
     starts = np.concatenate(([0], np.flatnonzero(codes == _LF) + 1))

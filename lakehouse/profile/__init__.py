@@ -1,9 +1,9 @@
 """What a version of a table holds: its columns measured, and a page that shows it.
 
-:func:`measure` reads the live files of one version twice with DuckDB, whatever the
-number of columns. :func:`page` makes one HTML document that needs nothing else: no
-script, no style sheet, no picture from anywhere. Values of columns that a contract
-classifies as more than ``internal`` are never read, only counted.
+:func:`measure` reads the live files of one version with DuckDB. :func:`page` makes one
+HTML document that needs nothing else: no script, no style sheet, no picture from
+anywhere. Columns that a contract classifies as more than ``internal`` are counted,
+and none of their values leaves this room.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The numbers of a profile, in two passes over the files of one version."""
+"""The numbers of a profile: each column of one version is read twice, and none is held whole."""
 
 from __future__ import annotations
 
@@ -184,6 +184,7 @@ def _columns(
         second += select
         values += given
     counted = _row(con, second, values)
+    counted |= {f"top{i}": _top(con, column) for i, column in enumerate(columns) if _named(column)}
     return tuple(
         _profile(i, column, tuple(r for r in rules if column.name in columns_of(r)), rows, seen)
         for seen in [first | counted]
@@ -225,21 +226,29 @@ def _first(i: int, column: Column) -> Iterator[str]:
     if column.type == "VARCHAR":
         yield f"min(length({name})) AS low{i}, max(length({name})) AS high{i}"
         yield f"avg(length({name})) AS mean{i}"
-    yield f"approx_top_k({name}, {_TOP}) AS top{i}"
 
 
 def _second(i: int, column: Column, seen: Mapping[str, Any]) -> tuple[list[str], list[object]]:
-    name = quote(column.name)
-    if seen.get(f"top{i}"):
-        return [f"histogram({name}) FILTER (WHERE list_contains(?, {name})) AS h{i}"], [
-            seen[f"top{i}"]
-        ]
     low, high = seen.get(f"from{i}"), seen.get(f"to{i}")
     if low is None or high is None:
         return [], []
     start, width, bins = _grid(column, low, high)
     at = f"greatest(least(floor(({_axis(column)} - ?) / ?), ?), 0)"
     return [f"histogram(CAST({at} AS INTEGER)) AS h{i}"], [start, width, bins - 1]
+
+
+def _named(column: Column) -> bool:
+    """Whether the values are names, counted one by one, rather than places on an axis."""
+    return column.type not in (*_NUMBERS, *_TIMES) and not column.sensitive
+
+
+def _top(con: duckdb.DuckDBPyConnection, column: Column) -> tuple[Bar, ...]:
+    name = quote(column.name)
+    found = con.execute(
+        f"SELECT {name}, count(*) AS n FROM profiled WHERE {name} IS NOT NULL "
+        f"GROUP BY {name} ORDER BY n DESC, {name} LIMIT {_TOP}"
+    ).fetchall()
+    return tuple(Bar(_value(value), None, n) for value, n in found)
 
 
 def _grid(column: Column, low: float, high: float) -> tuple[float, float, int]:
@@ -271,8 +280,7 @@ def _profile(
             tuple(_point(column, q) for q in seen[f"q{i}"] or ()),
             bins=tuple(_bins(i, column, seen)),
         )
-    found = sorted(seen[f"h{i}"].items(), key=lambda item: (-item[1], str(item[0])))
-    top = tuple(Bar(_value(value), None, n) for value, n in found)
+    top = seen[f"top{i}"]
     if column.type == "BOOLEAN":
         return ColumnProfile(*counts, top=top)
     measured = (seen[f"low{i}"], seen[f"high{i}"], seen[f"mean{i}"])

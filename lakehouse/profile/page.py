@@ -90,7 +90,10 @@ def _section(one: ColumnProfile, rows: int) -> Iterator[str]:
         yield f'<p class="soft">values not shown: {escape(column.classification or "")}</p>'
     elif one.bins:
         yield _histogram(one.bins, column.name)
-        yield _ends(one.bins[0].low, one.bins[-1].high if len(one.bins) > 1 else None)
+        yield _ends(one.least, one.greatest if one.least != one.greatest else None)
+    elif one.top and one.top[0].rows == 1 and len(one.top) > 1:
+        told = ", ".join(_short(_told(bar.low), 40) for bar in one.top)
+        yield f'<p class="soft">no value twice; among them {escape(told)}</p>'
     elif one.top:
         yield _top(one.top, rows - one.nulls)
     elif not one.least and not one.greatest:
@@ -165,11 +168,15 @@ def _top(bars: Sequence[Bar], known: int) -> str:
         width = max(1.0, 200 * bar.rows / most)
         drawn.append(
             f"<g><title>{escape(_short(text, 400))}: {bar.rows:,} rows</title>"
-            f'<text x="0" y="{y + 14}">{escape(_short(text, 26))}</text>'
+            f'<text x="0" y="{y + 14}">{escape(_short(text, 22))}</text>'
             f'<rect x="180" y="{y + 3}" width="{width:.1f}" height="{_ROW - 6}"/>'
-            f'<text x="{186 + width:.1f}" y="{y + 14}">{bar.rows / known:.1%}</text></g>'
+            f'<text x="{186 + width:.1f}" y="{y + 14}">{_share(bar.rows, known)}</text></g>'
         )
     return _svg(len(bars) * _ROW, "most frequent values", drawn)
+
+
+def _share(rows: int, known: int) -> str:
+    return f"{rows / known:.1%}" if rows / known >= 0.001 else f"{rows:,} rows"
 
 
 def _svg(height: int, label: str, inside: Iterable[str]) -> str:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import ModelError
 from lakehouse.interval import Interval
-from lakehouse.training.declaration import ModelDeclaration
 from lakehouse.strictyaml import did_you_mean
+from lakehouse.training.declaration import ModelDeclaration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -27,8 +27,8 @@ from pydantic import (
 from lakehouse.contract import digest
 from lakehouse.errors import ModelError
 from lakehouse.interval import Interval, duration
-from lakehouse.training.code import Classifier, Code
 from lakehouse.strictyaml import did_you_mean, read
+from lakehouse.training.code import Classifier, Code
 
 __all__ = [
     "LOWER_IS_BETTER",
@@ -85,7 +85,12 @@ class Features(_Strict):
 
 
 class Label(_Strict):
-    """What is predicted: a column of 0 and 1; NULL where it is not (yet) known."""
+    """What is predicted: a column of 0 and 1; NULL where it is not (yet) known.
+
+    Attributes:
+        column: Of the feature table.
+        matures_after: How long after the event time the outcome is known.
+    """
 
     column: str
     matures_after: Duration
@@ -95,6 +100,10 @@ class Split(_Strict):
     """Half-open spans of dates of the event time, in the feature table's time zone.
 
     With that zone the spans begin and end where the table's partitions do.
+
+    Attributes:
+        train: First day, and the day after the last one.
+        test: The same; not before training ends.
     """
 
     train: tuple[dt.date, dt.date]
@@ -129,14 +138,25 @@ class Split(_Strict):
 
 
 class Estimator(_Strict):
-    """The candidate: ``file:function`` of the Python file, and what the function is given."""
+    """The candidate.
+
+    Attributes:
+        entry: ``file:function`` of the Python file beside the declaration.
+        params: What the function is given.
+    """
 
     entry: Entry
     params: Mapping[str, Any] = {}
 
 
 class Baseline(_Strict):
-    """A simple model which a candidate has to beat."""
+    """A simple model which a candidate has to beat.
+
+    Attributes:
+        name: How it is named in results.
+        entry: ``file:function``.
+        params: What the function is given.
+    """
 
     name: Name
     entry: Entry
@@ -144,7 +164,12 @@ class Baseline(_Strict):
 
 
 class Metrics(_Strict):
-    """The metric that decides, and those that are reported beside it."""
+    """How a model is measured on the test span.
+
+    Attributes:
+        primary: The metric that decides.
+        also: Those that are reported beside it.
+    """
 
     primary: Literal["roc_auc", "average_precision", "brier"]
     also: tuple[MetricName, ...] = ()
@@ -180,7 +205,19 @@ class Gate(_Strict):
 
 
 class ModelDeclaration(_Strict):
-    """One model. :func:`load` makes it from a file."""
+    """One model. :func:`load` makes it from a file.
+
+    Attributes:
+        name: The file's name without its ending.
+        description: What it is for.
+        features: Where the features come from.
+        label: What is predicted.
+        split: What is learnt from, and what is judged on.
+        estimator: The candidate.
+        baselines: What it has to beat.
+        metrics: How it is measured.
+        gates: What it must show before it is champion.
+    """
 
     name: Name
     description: str | None = None

@@ -41,7 +41,7 @@ class Built:
     def whole(self, name: str) -> tuple[pa.Table, pa.Table]:
         """The published and the quarantined rows of the whole SELECT; run once."""
         if name not in self._staged:
-            table, last = self.table(name), LAST.get(name.split(".")[0])
+            table, last = self.table(name), LAST.get(name.split(".", maxsplit=1)[0])
             assert last is None or not any(r.lookahead for r in table.reads.values())
             self._staged[name] = whole(self.lake, table, self.folder / name, last)
         return self._staged[name]
@@ -67,7 +67,7 @@ def built_jobs(flights: SampleLake, tmp_path_factory: pytest.TempPathFactory) ->
 def compare(built: Built, name: str) -> None:
     """Fail where a table's live rows and quarantine differ from those of its whole SELECT."""
     good, bad = built.whole(name)
-    part, last = built.table(name).contract.lake.partition, LAST.get(name.split(".")[0])
+    part, last = built.table(name).contract.lake.partition, LAST.get(name.split(".", maxsplit=1)[0])
     until = f"WHERE {part.column} <= '{last}'" if part and last else ""
     live = query.run(built.lake, f"FROM {name} {until}")
     assert live.num_rows

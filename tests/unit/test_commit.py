@@ -13,6 +13,7 @@ from shop import JANUARY, MARCH, Shop
 from lakehouse import commit
 from lakehouse import snapshot as snapshots
 from lakehouse.build import Session
+from lakehouse.build.table import stage_targets
 from lakehouse.catalog import Table
 from lakehouse.commit import quarantine_of
 from lakehouse.engines.base import Staged
@@ -38,13 +39,13 @@ class Builder:
         if options.get("force"):
             self.session.forced_tables = frozenset([name])
         self.table: Table = self.session.domain.tables[name]
-        seen = self.session._read_all([*self.table.reads, name])
+        seen = self.session.read([*self.table.reads, name])
         self.planned = seen[name].version
         targets = self.session.targets(self.table, {}, seen)
         build = [t for t in targets if t.action is Action.build]
         self.remove = [t.key for t in targets if t.action is Action.remove]
         self.staged: list[Staged] = [
-            s for _, s in self.session._stage(self.table, build, "local")[0]
+            one.staged for one in stage_targets(self.session, self.table, build, "local")[0]
         ]
 
     def commit(self, keys: list[str] | None = None) -> commit.Commit:
@@ -72,6 +73,24 @@ class TestTwoBuilders:
         lost = second.commit()
         assert (lost.published, lost.superseded) == ((), (FEB, JAN)[::-1])
         assert lost.version == 1
+        assert ids(orders) == [("a1", 10), ("a2", 20), ("b1", 5)]
+
+    def test_a_commit_that_comes_between_reading_and_writing_the_log(
+        self, orders: Shop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        orders.build("bronze.orders")
+        # The table is there and empty: both builders only add, which Delta itself would allow.
+        first, second = Builder(orders, "silver.orders"), Builder(orders, "silver.orders")
+        write, waiting = commit._Transaction._write, [first]
+
+        def overtaken(self: object, *arguments: object) -> None:
+            if waiting:
+                assert waiting.pop().commit().published == (JAN, FEB)
+            write(self, *arguments)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(commit._Transaction, "_write", overtaken)
+        done = second.commit()
+        assert (done.published, done.superseded, done.attempts) == ((), (JAN, FEB), 2)
         assert ids(orders) == [("a1", 10), ("a2", 20), ("b1", 5)]
 
     def test_of_different_targets_both_are_published(self, orders: Shop) -> None:
@@ -143,7 +162,7 @@ class TestTwoBuilders:
             "silver/orders.sql", "_row, order_month\nFROM", "_row, 'n' AS note, order_month\nFROM"
         )
         first, second = Builder(orders, "silver.orders"), Builder(orders, "silver.orders")
-        stale = second.session._read_all(["silver.orders"])
+        stale = second.session.read(["silver.orders"])
         assert stale["silver.orders"].version == 1
         first.commit([JAN])
         second.commit([FEB])

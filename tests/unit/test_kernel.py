@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from shop import JANUARY, Shop
 
+from lakehouse.build.table import task_of
 from lakehouse.engines import kernel
 from lakehouse.engines.base import Staged, Task
 from lakehouse.errors import EngineError
@@ -21,9 +22,9 @@ from lakehouse.types import arrow
 def tasks(shop: Shop, name: str) -> list[Task]:
     session = shop.session()
     table = session.domain.tables[name]
-    seen = session._read_all([*table.reads, name])
+    seen = session.read([*table.reads, name])
     targets = session.targets(table, {}, seen)
-    return [session._task(table, t, len(targets)) for t in targets]
+    return [task_of(session, table, t, len(targets)) for t in targets]
 
 
 def stage(shop: Shop, name: str) -> list[Staged]:

@@ -1,0 +1,181 @@
+"""The ways in which a landed text may be meant, as portable SQL (pure).
+
+Each reading gives NULL for what it cannot read, so that how well it fits is the
+share of values for which it gives something.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+__all__ = ["BOOLEANS", "NULL_WORDS", "READINGS", "Reading", "best"]
+
+#: Texts by which files say that there is no value.
+NULL_WORDS = (
+    *("NA", "N/A", "n/a", "#N/A", "NULL", "null", "None", "nan", "NaN", "<NA>", "\\N"),
+    *("-", "--", "?", ".", "missing", "unknown"),
+)
+
+BOOLEANS = (("true", "false"), ("yes", "no"), ("t", "f"), ("y", "n"), ("on", "off"))
+
+_MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
+_DATE = "'^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}$'"
+_CLOCK = "[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?"
+_FLOAT = "'^[-+]?[0-9]*[.]?[0-9]*([eE][-+]?[0-9]+)?$'"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to read a text.
+
+    Attributes:
+        name: What the text holds, in words.
+        type: The DuckDB type that comes of it.
+        sql: The expression over ``{c}``, in the portable subset.
+        sign: A pattern that at least one value must match for this reading to be meant.
+        note: What a reader of the draft should check.
+    """
+
+    name: str
+    type: str
+    sql: str
+    sign: str = ""
+    note: str = ""
+
+    def of(self, column: str) -> str:
+        """The expression over a column."""
+        return self.sql.replace("{c}", column)
+
+    def means(self, values: list[str]) -> bool:
+        """Whether one of the values shows the reading's sign."""
+        return not self.sign or any(re.search(self.sign, value) for value in values)
+
+
+def _boolean(yes: str, no: str) -> Reading:
+    sql = f"CASE lower({{c}}) WHEN '{yes}' THEN true WHEN '{no}' THEN false END"
+    return Reading(f"{yes} or {no}", "BOOLEAN", sql)
+
+
+def _number(name: str, kind: str, text: str, sign: str = "", note: str = "") -> Reading:
+    pattern = _FLOAT if kind == "DOUBLE" else "'^-?[0-9]+$'"
+    return Reading(name, kind, f"TRY_CAST(regexp_extract({text}, {pattern}) AS {kind})", sign, note)
+
+
+def _parts(separator: str, order: str, of: str = "{c}") -> str:
+    """A date's parts as ``year-month-day``; ``order`` is of y, m, d and n (a month's name)."""
+    found = {}
+    for i, part in enumerate(order, 1):
+        text = f"split_part({of}, '{separator}', {i})"
+        if part == "n":
+            text = f"CAST((strpos('{_MONTHS}', left({text}, 3)) + 2) // 3 AS VARCHAR)"
+        found["m" if part == "n" else part] = text
+    return f"{found['y']} || '-' || {found['m']} || '-' || {found['d']}"
+
+
+def _dates() -> list[Reading]:
+    either = "day and month could be the other way round"
+    written = [
+        ("year/month/day", "/", "ymd", ""),
+        ("day.month.year", ".", "dmy", ""),
+        ("month/day/year", "/", "mdy", either),
+        ("day/month/year", "/", "dmy", either),
+        ("day-month-year", "-", "dmy", either),
+        ("month day year", " ", "ndy", ""),
+        ("day month year", " ", "dny", ""),
+        ("day-month-year with the month's name", "-", "dny", ""),
+    ]
+    plain = Reading("year-month-day", "DATE", f"TRY_CAST(regexp_extract({{c}}, {_DATE}) AS DATE)")
+    return [plain] + [
+        Reading(
+            name,
+            "DATE",
+            f"TRY_CAST(regexp_extract({_parts(by, order)}, {_DATE}) AS DATE)",
+            "",
+            note,
+        )
+        for name, by, order, note in written
+    ]
+
+
+def _times() -> list[Reading]:
+    day = "^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
+    plain, zone = "replace({c}, 'T', ' ')", "which zone's clock? 'UTC' is a guess"
+    zoned = f"'{day} {_CLOCK}(Z|[-+][0-9]{{2}}:?[0-9]{{2}})$'"
+    made = [
+        Reading(
+            "time with its zone",
+            "TIMESTAMPTZ",
+            f"TRY_CAST(regexp_extract({plain}, {zoned}) AS TIMESTAMPTZ)",
+        )
+    ]
+    before, after = "split_part({c}, ' ', 1)", "split_part({c}, ' ', 2)"
+    written = [
+        ("time without a zone", plain),
+        ("year/month/day time", f"{_parts('/', 'ymd', before)} || ' ' || {after}"),
+        ("day.month.year time", f"{_parts('.', 'dmy', before)} || ' ' || {after}"),
+        ("month/day/year time", f"{_parts('/', 'mdy', before)} || ' ' || {after}"),
+        ("day/month/year time", f"{_parts('/', 'dmy', before)} || ' ' || {after}"),
+    ]
+    for name, text in written:
+        read = f"TRY_CAST(regexp_extract({text}, '{day} {_CLOCK}$') AS TIMESTAMP)"
+        made.append(Reading(name, "TIMESTAMPTZ", f"to_utc_timestamp({read}, 'UTC')", "", zone))
+    return made
+
+
+#: In the order in which they are preferred where they fit equally well.
+READINGS = (
+    *(_boolean(yes, no) for yes, no in BOOLEANS),
+    _number("whole number", "INTEGER", "{c}"),
+    _number("whole number", "BIGINT", "{c}"),
+    _number("number", "DOUBLE", "{c}"),
+    _number(
+        "number with , for thousands",
+        "DOUBLE",
+        "replace({c}, ',', '')",
+        r"^-?[0-9]{1,3}(,[0-9]{3})+([.][0-9]+)?$",
+        "1,234 is read as one thousand",
+    ),
+    _number(
+        "number with a decimal comma",
+        "DOUBLE",
+        "replace(replace({c}, '.', ''), ',', '.')",
+        r"^-?[0-9.]*,[0-9]+$",
+        "1.234,5 is read as one thousand",
+    ),
+    _number(
+        "number with a sign of its unit",
+        "DOUBLE",
+        "regexp_replace({c}, '[$€£%, ]', '', 'g')",
+        r"^[-+]?[$€£] ?[0-9]|[0-9] ?[$€£%]$",
+        "the unit is cut off: name it in the contract",
+    ),
+    *_dates(),
+    *_times(),
+)
+
+#: Codes such as 007 are no numbers, though they read as such.
+_CODE = re.compile(r"-?0[0-9]+")
+
+
+def best(fits: dict[Reading, int], values: list[str], least: float) -> Reading | None:
+    """The reading that is meant, if any.
+
+    Args:
+        fits: For each reading, how many values it can read.
+        values: Some values, to look for signs.
+        least: The number of values that a reading must be able to read.
+    """
+    codes = any(_CODE.fullmatch(value) for value in values)
+    thousands = any(re.fullmatch(r"-?[0-9]+,[0-9]{1,2}|-?[0-9]+,[0-9]{4,}", v) for v in values)
+    allowed = [
+        (count, reading)
+        for reading, count in fits.items()
+        if count >= least
+        and count > 0
+        and reading.means(values)
+        and not (codes and reading.type in ("INTEGER", "BIGINT", "DOUBLE"))
+        and not (thousands and "thousands" in reading.name)
+    ]
+    most = max((count for count, _ in allowed), default=0)
+    return next((reading for count, reading in allowed if count == most), None)

@@ -1,0 +1,251 @@
+"""How a file is written: format, delimiter, encoding, header, and where its records are."""
+
+from __future__ import annotations
+
+import collections
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from lakehouse.contract import Source
+from lakehouse.contract.jsonpath import EACH, Steps, levels
+from lakehouse.errors import LakehouseError
+from lakehouse.landing import archive
+from lakehouse.landing.records import RefusedError
+
+__all__ = ["names", "sniff"]
+
+_HEAD = 1 << 20
+_DELIMITERS = ",;\t|"
+_DATA = re.compile(r"[-+]?[0-9]+([.,][0-9]+)*|[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}.*")
+#: An object with more keys than this holds data in its keys.
+_MOST_KEYS = 200
+_DEEPEST = 6
+
+
+def sniff(data: bytes, path: str, given: Mapping[str, Any]) -> Source:
+    """The options by which a file can be read.
+
+    Args:
+        data: The file, as stored.
+        path: Its name, for its ending and for messages.
+        given: Options that the user knows; they are not guessed.
+
+    Raises:
+        LakehouseError: The file is nothing that can be read.
+    """
+    base = Source.model_validate({"path": "*", "format": "csv"})
+    try:
+        if data.startswith(b"PAR1") or given.get("format") == "parquet":
+            return Source.model_validate({"path": "*", "format": "parquet", **given})
+        plain = archive.unpack(data, base, 4 << 30)
+        encoding = given.get("encoding") or _encoding(plain)
+        text = archive.text(plain, encoding).data
+    except RefusedError as refused:
+        raise LakehouseError(
+            f"read {path}",
+            refused.reason,
+            "point at CSV, JSON or Parquet files, plain or compressed with gzip or zstd",
+        ) from None
+    options: dict[str, Any] = {"path": "*", "encoding": encoding}
+    kind = given.get("format") or _format(text, path)
+    if kind == "csv":
+        options |= _csv(text[:_HEAD].decode("utf-8", "replace"), given)
+    else:
+        options |= _json(text, kind, given)
+    return Source.model_validate({**options, "format": kind, **given})
+
+
+def names(data: bytes, source: Source) -> list[str]:
+    """What a file calls its columns: the header's fields, or keys and paths of its documents."""
+    if source.format == "parquet":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        return list(pq.ParquetFile(pa.BufferReader(data)).schema_arrow.names)
+    text = archive.text(archive.unpack(data, source, 4 << 30), source.encoding).data
+    if source.format == "csv":
+        first = next(_rows(text[:_HEAD].decode("utf-8", "replace"), source.delimiter), [])
+        return first if source.header else [f"column_{i}" for i in range(1, len(first) + 1)]
+    return _paths(list(_documents(text, source.format)), source.records)
+
+
+# --- text -------------------------------------------------------------------------------------
+
+
+def _encoding(data: bytes) -> str:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")):
+        return "utf-8"  # the mark decides
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        bad = len(re.findall(rb"[\x80-\xff]", data))
+        # A few broken bytes among good ones are faults of lines, not another encoding.
+        good = len(re.findall(rb"[\xc2-\xf4][\x80-\xbf]", data))
+        if good * 2 > bad or error.start == len(data):
+            return "utf-8"
+        for name in ("cp1252", "latin-1"):
+            try:
+                data.decode(name)
+            except UnicodeDecodeError:
+                continue
+            return name
+    return "utf-8"
+
+
+def _format(text: bytes, path: str) -> str:
+    head = text[:_HEAD].lstrip(b" \t\r\n")
+    if not head.startswith((b"{", b"[")) or re.search(r"\.(csv|tsv)\b", path):
+        return "csv"
+    line = text.lstrip().split(b"\n", 1)[0]
+    return "jsonl" if head.startswith(b"{") and _is_json(line) else "json"
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _rows(text: str, delimiter: str) -> Iterator[list[str]]:
+    try:
+        yield from (row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row)
+    except csv.Error:
+        return
+
+
+def _csv(text: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    delimiter = given.get("delimiter") or _delimiter(text)
+    rows = [row for _, row in zip(range(200), _rows(text, delimiter), strict=False)]
+    found = {"delimiter": delimiter, "header": _has_header(rows)}
+    return found if '"' in text or "'" not in text else found | {"quote": _quote(text, delimiter)}
+
+
+def _delimiter(text: str) -> str:
+    """The character that cuts the most lines into the same number of fields, above one."""
+    scores = []
+    for mark in _DELIMITERS:
+        rows = [len(row) for _, row in zip(range(200), _rows(text, mark), strict=False)]
+        width, count = collections.Counter(rows or [1]).most_common(1)[0]
+        scores.append(((width > 1, count, width), mark))
+    best = max(scores, key=lambda score: score[0])
+    return best[1] if best[0][0] else ","
+
+
+def _quote(text: str, delimiter: str) -> str:
+    mark = re.escape(delimiter)
+    quoted = re.findall(rf"(?:^|{mark})'[^'\n]*'(?={mark}|$)", text, re.MULTILINE)
+    return "'" if len(quoted) > 5 else '"'
+
+
+def _has_header(rows: Sequence[Sequence[str]]) -> bool:
+    """No header has data where the rows below have data of the same kind."""
+    if len(rows) < 2:
+        return True
+    first, below = rows[0], rows[1:]
+    if len(set(first)) < len(first):
+        return False
+    data = [bool(_DATA.fullmatch(cell.strip())) for cell in first]
+    if not any(data):
+        return True
+    years = [cell for cell in first if re.fullmatch(r"(19|20)[0-9]{2}", cell.strip())]
+    if len(years) == sum(data) > 2:
+        return True  # a column for each year
+    like = [
+        sum(1 for row in below if i < len(row) and _DATA.fullmatch(row[i].strip()))
+        for i, is_data in enumerate(data)
+        if is_data
+    ]
+    return max(like) * 2 < len(below)
+
+
+# --- JSON -------------------------------------------------------------------------------------
+
+
+def _json(text: bytes, kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    if kind == "jsonl" or given.get("records"):
+        return {}
+    document = next(_documents(text, kind), None)
+    path = _list_of_objects(document)
+    return {"records": path} if path else {}
+
+
+def _documents(text: bytes, kind: str) -> Iterator[Any]:
+    parts = [text] if kind == "json" else text.split(b"\n")[:20_000]
+    for part in parts:
+        if part.strip():
+            try:
+                yield json.loads(part)
+            except (ValueError, RecursionError):
+                continue
+
+
+def _list_of_objects(document: Any) -> str | None:
+    """The path of the longest list of objects near the top of a document."""
+    found: list[tuple[int, int, str]] = []
+    waiting = [(document, "$", 0)]
+    while waiting:
+        value, path, depth = waiting.pop()
+        if isinstance(value, list) and value and all(isinstance(v, dict) for v in value):
+            found.append((depth, -len(value), f"{path}[*]"))
+        elif isinstance(value, dict) and depth < 3:
+            waiting += [(v, f"{path}{_step(k)}", depth + 1) for k, v in value.items()]
+    return min(found)[2] if found else None
+
+
+def _paths(documents: Sequence[Any], records: str | None) -> list[str]:
+    """The places of values in documents: of the record first, then of what holds it."""
+    ways = levels(records)
+    found: dict[str, None] = {}
+    groups: list[list[Any]] = [list(documents)]
+    for way in ways[1:]:
+        groups.append([e for value in groups[-1] for e in _elements(value, way)])
+    *outer, own = zip(_prefixes(ways), groups, strict=True)
+    for prefix, values in [own, *outer]:
+        inner = prefix == own[0]
+        for place, is_list in _leaves(values, (), 0):
+            if not inner and is_list:
+                continue
+            plain = inner and len(place) == 1 and not place[0].startswith("$")
+            path = place[0] if plain else prefix + "".join(map(_step, place))
+            found[path] = None
+    return list(found)
+
+
+def _prefixes(ways: Sequence[Steps]) -> list[str]:
+    prefixes = ["$"]
+    for way in ways[1:]:
+        prefixes.append(prefixes[-1] + "".join("[*]" if s is EACH else _step(str(s)) for s in way))
+    return prefixes
+
+
+def _elements(value: Any, way: Steps) -> list[Any]:
+    for step in way[:-1]:
+        value = value.get(step) if isinstance(value, dict) else None
+    return value if isinstance(value, list) else []
+
+
+def _leaves(
+    values: Sequence[Any], place: tuple[str, ...], depth: int
+) -> Iterator[tuple[tuple[str, ...], bool]]:
+    """Places of values that are no objects, and whether a list was seen there."""
+    present = [value for value in values if value is not None]
+    objects = [value for value in present if isinstance(value, dict)]
+    keys = dict.fromkeys(key for value in objects for key in value)
+    if present and len(objects) == len(present) and len(keys) <= _MOST_KEYS and depth < _DEEPEST:
+        for key in keys:
+            yield from _leaves([v[key] for v in objects if key in v], (*place, key), depth + 1)
+    elif place:
+        yield place, any(isinstance(value, list) for value in present)
+
+
+def _step(key: str) -> str:
+    if re.fullmatch(r"[^.\[\]'\"*]+", key):
+        return f".{key}"
+    escaped = key.replace("\\", "\\\\").replace("'", "\\'")
+    return f"['{escaped}']"

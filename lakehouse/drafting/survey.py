@@ -1,0 +1,307 @@
+"""What some files hold: columns with their likely types, NULLs, ranges, keys and times."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lakehouse import landing, sql
+from lakehouse.audit import quote
+from lakehouse.contract import Column, ColumnPolicy, Contract, Properties, Source
+from lakehouse.drafting import keys, sniffing
+from lakehouse.drafting.columns import Seen, text, typed
+from lakehouse.errors import LakehouseError
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+__all__ = ["LIMIT", "Survey", "survey"]
+
+#: Files are looked at up to this many bytes in all.
+LIMIT = 512 << 20
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was seen of some files.
+
+    Attributes:
+        source: How they can be read.
+        files: Those looked at.
+        skipped: Those passed over, with the reason.
+        rows: Records that can be read.
+        rejected: Records that cannot, by rule.
+        repeated: Records that are equal to another in every column.
+        columns: In the files' order.
+        key: The proposed key; empty where none was found.
+        keyed: Records after the key's repetitions are superseded.
+        time: The column to partition by; None where there is none to propose.
+    """
+
+    source: Source
+    files: tuple[str, ...]
+    skipped: Mapping[str, str]
+    rows: int
+    rejected: Mapping[str, int]
+    repeated: int
+    columns: tuple[Seen, ...]
+    key: tuple[str, ...] = ()
+    keyed: int = 0
+    time: str | None = None
+
+    def column(self, name: str) -> Seen:
+        """A column by its name."""
+        return next(c for c in self.columns if c.name == name)
+
+
+@dataclass
+class _Read:
+    """Files read so far."""
+
+    source: Source
+    names: dict[str, str]
+    types: dict[str, str]
+    tables: list[pa.Table] = field(default_factory=list)
+    rejected: dict[str, int] = field(default_factory=dict)
+    files: list[str] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+def survey(
+    files: Sequence[Path],
+    given: Mapping[str, Any],
+    *,
+    key: Sequence[str] = (),
+    time: str | None = None,
+) -> Survey:
+    """Look at files through the reader that will land them.
+
+    Args:
+        files: On this machine.
+        given: Options of the source that the user knows; the others are guessed.
+        key: The key, where the user knows it.
+        time: The column to partition by, where the user knows it.
+
+    Raises:
+        LakehouseError: None of them can be read, or a named column is not there.
+    """
+    import duckdb
+    import pyarrow as pa
+
+    read = _read(files, given)
+    with duckdb.connect() as con:
+        for statement in (*sql.MACROS, "SET enable_progress_bar = false", "SET TimeZone = 'UTC'"):
+            con.execute(statement)
+        con.register("_landed", pa.concat_tables(read.tables))
+        con.execute("CREATE TEMP TABLE landed AS SELECT * FROM _landed")
+        source, columns = _columns(con, read)
+        select = ", ".join(f"{c.expression} AS {quote(c.name)}" for c in columns)
+        con.execute(f"CREATE TEMP TABLE typed AS SELECT {select} FROM landed")
+        rows, different = columns[0].rows, keys.different(con, [c.name for c in columns])
+        found = _named(key, columns) or keys.key(con, columns, different)
+        moment = _named([time], columns)[0] if time else keys.time(columns, rows)
+        keyed = keys.different(con, found) if found else rows
+    return Survey(
+        source,
+        tuple(read.files),
+        read.skipped,
+        rows,
+        read.rejected,
+        rows - different,
+        tuple(columns),
+        found,
+        keyed,
+        moment,
+    )
+
+
+def _columns(con: duckdb.DuckDBPyConnection, read: _Read) -> tuple[Source, list[Seen]]:
+    if read.source.format == "parquet":
+        return read.source, typed(con, read.names, read.types)
+    words, found = text(con, read.names)
+    return read.source.model_copy(update={"null_values": ("", *words)}), found
+
+
+def _named(names: Sequence[str], columns: Sequence[Seen]) -> tuple[str, ...]:
+    known = {alias: c.name for c in columns for alias in (c.landed, c.name)}
+    for name in names:
+        if name not in known:
+            raise LakehouseError(
+                f"use the column {name!r}",
+                f"there are {', '.join(c.name for c in columns)}",
+                "name one of them",
+            )
+    return tuple(known[name] for name in names)
+
+
+# --- reading ----------------------------------------------------------------------------------
+
+
+def _read(files: Sequence[Path], given: Mapping[str, Any]) -> _Read:
+    read: _Read | None = None
+    size, skipped = 0, {}
+    for file in files:
+        try:
+            data = file.read_bytes() if file.stat().st_size <= LIMIT - size else None
+        except OSError as error:
+            raise LakehouseError(
+                f"read {file}", error.strerror or str(error), "name files on this machine"
+            ) from error
+        if data is None:
+            skipped[file.name] = f"more than {LIMIT >> 20} MB in all"
+            continue
+        size += len(data)
+        if not data.strip():
+            skipped[file.name] = "empty"
+            continue
+        if read is None:
+            read = _first(file, data, given)
+        _one(read, file)
+    if read is None or not read.tables:
+        told = "; ".join(
+            f"{name}: {why}" for name, why in {**skipped, **(read.skipped if read else {})}.items()
+        )
+        raise LakehouseError(
+            "draft from the files",
+            f"none has records that can be read ({told or 'no files'})",
+            "say how they are written: --format, --delimiter, --encoding, --header/--no-header, "
+            "--records; a sample of a large file will do",
+        )
+    read.skipped |= skipped
+    return read
+
+
+def _first(file: Path, data: bytes, given: Mapping[str, Any]) -> _Read:
+    source = sniffing.sniff(data, str(file), given)
+    landed = sniffing.names(data, source)
+    twice = sorted({name for name in landed if landed.count(name) > 1})
+    if twice:
+        raise LakehouseError(
+            f"draft from {file}",
+            f"two columns are named {twice[0]!r}",
+            "rename one in the file, or give --no-header where the first line is data",
+        )
+    if not landed:
+        raise LakehouseError(f"draft from {file}", "no columns", "say how it is written: --format")
+    names = _clean(landed)
+    types = dict.fromkeys(names, "VARCHAR")
+    if source.format == "parquet":
+        types, dropped = _parquet_types(data, names)
+        names = {name: old for name, old in names.items() if name in types}
+        made = _Read(source, names, types)
+        made.skipped |= dropped
+        return made
+    return _Read(source, names, types)
+
+
+def _one(read: _Read, file: Path) -> None:
+    from fsspec.implementations.local import LocalFileSystem
+
+    from lakehouse.landing.listing import describe
+
+    fs, path = LocalFileSystem(), file.resolve()
+    listed = describe(path.name, fs.info(str(path)))
+    landed = landing.read(fs, str(path.parent), listed, _contract(read), "", limit=8 * LIMIT)
+    for rules in landed.rejects["_violations"].to_pylist():
+        for rule in (rules or []) if landed.refused is None else []:
+            read.rejected[rule] = read.rejected.get(rule, 0) + 1
+    if landed.refused is not None:
+        read.skipped[file.name] = landed.refused
+        return
+    read.files.append(file.name)
+    read.tables.append(landed.rows.select(list(read.names)))
+
+
+def _contract(read: _Read) -> Contract:
+    columns = tuple(
+        Column(name, read.types[name], physical_name=None if old == name else old)
+        for name, old in read.names.items()
+    )
+    lake = Properties(source=read.source, columns=ColumnPolicy(extra="ignore", missing="null"))
+    return Contract("draft", "1.0.0", "draft", None, columns, (), lake)
+
+
+def _parquet_types(data: bytes, names: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The contract's types for a file's columns, and the columns that have none."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pq.ParquetFile(pa.BufferReader(data)).schema_arrow
+    found, dropped = {}, {}
+    for name, old in names.items():
+        kind = _contract_type(schema.field(old).type)
+        if kind:
+            found[name] = kind
+        else:
+            dropped[f"column {old}"] = f"{schema.field(old).type} has no place in a table"
+    return found, dropped
+
+
+def _contract_type(kind: Any) -> str | None:
+    from pyarrow import types
+
+    if types.is_dictionary(kind):
+        return _contract_type(kind.value_type)
+    if types.is_boolean(kind):
+        return "BOOLEAN"
+    if types.is_integer(kind):
+        return "INTEGER" if kind.bit_width < 32 or str(kind) == "int32" else "BIGINT"
+    if types.is_floating(kind) or types.is_decimal(kind):
+        return "DOUBLE"
+    if types.is_date(kind):
+        return "DATE"
+    if types.is_timestamp(kind):
+        return "TIMESTAMPTZ"
+    text = types.is_string(kind) or types.is_large_string(kind) or types.is_null(kind)
+    return "VARCHAR" if text or types.is_binary(kind) or types.is_string_view(kind) else None
+
+
+def _clean(landed: Sequence[str]) -> dict[str, str]:
+    """Column names for the contract → those of the files: lower case, ASCII, no SQL words."""
+    found: dict[str, str] = {}
+    for i, old in enumerate(landed, 1):
+        inner = re.sub(r"^\$\.?|\[\*\]|\['|'\]", " ", old) if old.startswith("$") else old
+        plain = unicodedata.normalize("NFKD", inner).encode("ascii", "ignore").decode()
+        plain = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "_", plain)
+        name = re.sub(r"[^a-z0-9]+", "_", plain.lower()).strip("_") or f"column_{i}"
+        if old.startswith("$") and "[*]" in old:
+            name = (
+                re.sub(r"[^a-z0-9]+", "_", old.rpartition("[*]")[2].lower()).strip("_") or "value"
+            )
+        if not name[0].isalpha():
+            name = f"c_{name}"
+        if name in _WORDS:
+            name += "_"
+        while name in found:
+            name = _next(name)
+        found[name] = old
+    return found
+
+
+def _next(name: str) -> str:
+    base, _, number = name.rpartition("_")
+    return f"{base}_{int(number) + 1}" if base and number.isdigit() else f"{name}_2"
+
+
+#: Words that some engine reserves, and names that the draft itself uses.
+_WORDS = frozenset(
+    [
+        *("all", "and", "any", "array", "as", "asc", "between", "both", "by", "case", "cast"),
+        *("check", "collate", "column", "constraint", "create", "cross", "default", "desc"),
+        *("describe", "distinct", "do", "else", "end", "except", "false", "fetch", "filter"),
+        *("for", "foreign", "from", "full", "grant", "group", "having", "in", "inner"),
+        *("intersect", "interval", "into", "is", "join", "lambda", "lateral", "leading", "left"),
+        *("like", "limit", "natural", "not", "null", "offset", "on", "only", "or", "order"),
+        *("outer", "over", "overlaps", "pivot", "primary", "qualify", "references", "right"),
+        *("row", "rows", "select", "set", "show", "some", "summarize", "table", "then", "to"),
+        *("trailing", "true", "union", "unique", "unpivot", "user", "using", "values"),
+        *("variadic", "when", "where", "window", "with"),
+        *("current_date", "current_time", "current_timestamp", "session_user"),
+        *("typed", "latest", "unreadable"),
+    ]
+)

@@ -1,0 +1,61 @@
+"""Which engine builds what, and why."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from lakehouse.catalog import Table
+from lakehouse.engines.base import Engine
+from lakehouse.errors import SettingsError
+from lakehouse.planning import Target
+from lakehouse.settings import Settings
+from lakehouse.units import size
+
+__all__ = ["cores", "route", "start"]
+
+
+def cores(settings: Settings) -> int:
+    """How many targets are built side by side."""
+    return settings.threads or os.cpu_count() or 1
+
+
+def route(
+    table: Table, targets: Sequence[Target], asked: str, settings: Settings
+) -> tuple[str, str]:
+    """The engine for some targets of a table, and why.
+
+    Args:
+        table: The table; its contract may name an engine.
+        targets: What is to be built.
+        asked: ``auto``, or an engine's name, which overrides the contract.
+        settings: The threshold between one machine and a cluster.
+    """
+    if asked != "auto":
+        return asked, "asked for"
+    if table.contract.lake.engine != "auto":
+        return table.contract.lake.engine, "the contract says so"
+    largest = max((target.bytes for target in targets), default=0)
+    limit = int(settings.engine_threshold)
+    if largest <= limit:
+        return "dask", f"{size(largest)} ≤ {size(limit)}"
+    return "dask", f"{size(largest)} > {size(limit)}, but no cluster engine is installed"
+
+
+def start(name: str, settings: Settings) -> Engine:
+    """A running engine.
+
+    Raises:
+        SettingsError: There is no engine of that name.
+    """
+    if name == "local":
+        from lakehouse.engines.local import LocalEngine
+
+        return LocalEngine()
+    if name == "dask":
+        from lakehouse.engines.dask import DaskEngine
+
+        return DaskEngine(settings.dask_address, cores(settings))
+    raise SettingsError(
+        f"build with the engine {name!r}", "no such engine", "use auto, dask or local"
+    )
