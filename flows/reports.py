@@ -6,6 +6,7 @@ import itertools
 import os
 import re
 from collections.abc import Iterable, Sequence
+from urllib.parse import quote
 from uuid import UUID
 
 from prefect import get_client, get_run_logger
@@ -197,13 +198,18 @@ def _trained(result: TrainingResult) -> list[str]:
         *_section("Gates", ["gate", "verdict", "because"], gates),
         *_section("What it looks at", ["feature", f">{names[0]} lost without it"], importance),
         "",
-        f"MLflow run {_mlflow(result.run_id)}",
+        f"In MLflow: {_mlflow(result)}",
     ]
 
 
-def _mlflow(run: str) -> str:
-    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
-    return f"[`{run}`]({uri}/#/runs/{run})" if uri.startswith("http") else f"`{run}`"
+def _mlflow(result: TrainingResult) -> str:
+    """The registered version, linked where a server shows it."""
+    uri, name = (
+        os.environ.get("MLFLOW_TRACKING_URI", ""),
+        f"{result.model} version {result.version}",
+    )
+    page = f"{uri}/#/models/{quote(result.model)}/versions/{result.version}"
+    return f"{f'[{name}]({page})' if uri.startswith('http') else name}, run `{result.run_id}`"
 
 
 def _number(value: float | None) -> str:

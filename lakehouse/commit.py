@@ -29,7 +29,7 @@ from lakehouse.types import delta
 if TYPE_CHECKING:
     from deltalake import DeltaTable, Schema
 
-__all__ = ["Commit", "publish", "quarantine_of"]
+__all__ = ["Commit", "append", "publish", "quarantine_of"]
 
 #: Actions in one commit; more would make a log entry that takes gigabytes to write.
 MAX_ACTIONS = 20_000
@@ -141,6 +141,19 @@ def publish(
         )
         planned = part.version
     return done
+
+
+def append(
+    name: str, storage: Storage, types: Mapping[str, str], file: StagedFile, *, run: str
+) -> int:
+    """Add one staged file to an unpartitioned table; returns the version that holds it.
+
+    Raises:
+        CommitConflict: Others won every attempt.
+        CommitError: The store refused.
+    """
+    made = _Transaction(name, storage, _Form(types, None), run, "")
+    return made.replace_files([file], lambda now: [])
 
 
 def _chunks(

@@ -13,17 +13,20 @@ import json
 import os
 import secrets
 import subprocess
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakehouse import __version__
+from lakehouse import __version__, commit
 from lakehouse import snapshot as snapshots
 from lakehouse.audit import Verdict
+from lakehouse.engines.base import StagedFile
 from lakehouse.errors import CommitError, cause
 from lakehouse.planning import Record
 from lakehouse.storage import Storage
+from lakehouse.types import arrow
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -202,19 +205,24 @@ def audit_rows(
 _ROWS: Mapping[str, type] = {"runs": RunRow, "builds": BuildRow, "audits": AuditRow}
 
 
+def types_of(table: str) -> dict[str, str]:
+    """The columns of an ops table with their DuckDB types, from its row's annotations."""
+    kinds = {
+        "str": "VARCHAR",
+        "int": "BIGINT",
+        "float": "DOUBLE",
+        "float | None": "DOUBLE",
+        "bool": "BOOLEAN",
+        "dt.datetime": "TIMESTAMPTZ",
+    }
+    return {name: kinds[str(kind)] for name, kind in _ROWS[table].__annotations__.items()}
+
+
 def schema_of(table: str) -> pa.Schema:
-    """The Arrow schema of an ops table, from its row's annotations."""
+    """The Arrow schema of an ops table."""
     import pyarrow as pa
 
-    kinds: dict[str, pa.DataType] = {
-        "str": pa.string(),
-        "int": pa.int64(),
-        "float": pa.float64(),
-        "float | None": pa.float64(),
-        "bool": pa.bool_(),
-        "dt.datetime": pa.timestamp("us", "UTC"),
-    }
-    return pa.schema([(n, kinds[str(t)]) for n, t in _ROWS[table].__annotations__.items()])
+    return pa.schema([(name, arrow(kind)) for name, kind in types_of(table).items()])
 
 
 @dataclass
@@ -238,7 +246,7 @@ class Ledger:
         ]
         for name, rows in written:
             if rows:
-                append(self.storage.at("ops", name), schema_of(name), map(asdict, rows), run.run)
+                append(self.storage.at("ops", name), name, map(asdict, rows), run.run)
 
     def records(self, table: str) -> Mapping[str, Record]:
         """What is remembered of a table's targets, by key."""
@@ -289,35 +297,33 @@ def read_table(
     return [dict(row) for row in table.to_pylist()]
 
 
-def append(
-    storage: Storage, schema: pa.Schema, rows: Iterable[Mapping[str, Any]], run: str
-) -> None:
-    """Append rows to an ops table in one commit.
+def append(storage: Storage, name: str, rows: Iterable[Mapping[str, Any]], run: str) -> None:
+    """Append rows to an ops table in one commit, which a lost reply does not double.
 
     Raises:
-        CommitError: The store refused.
+        CommitError: The store refused; what was published stays, unexplained.
     """
     import pyarrow as pa
-    from deltalake import CommitProperties, write_deltalake
-    from deltalake.exceptions import DeltaError
+    import pyarrow.fs
+    import pyarrow.parquet as pq
 
-    made = CommitProperties(custom_metadata={"run": run}, max_commit_retries=50)
+    made = pa.Table.from_pylist(list(rows), schema=schema_of(name))
+    path = f"run={run}/part-{uuid.uuid4().hex}.parquet"
+    filesystem, place = storage.arrow(), f"{storage.root}/{path}"
     try:
-        write_deltalake(
-            storage.delta_uri(),
-            pa.Table.from_pylist(list(rows), schema=schema),
-            mode="append",
-            schema_mode="merge",
-            storage_options=storage.delta_options(),
-            configuration={"delta.enableExpiredLogCleanup": "false"},
-            commit_properties=made,
-        )
-    except (DeltaError, OSError) as error:
+        if isinstance(filesystem, pyarrow.fs.LocalFileSystem):
+            filesystem.create_dir(place.rsplit("/", 1)[0], recursive=True)
+        pq.write_table(made, place, filesystem=filesystem, compression="zstd")
+        size = int(filesystem.get_file_info(place).size)
+    except OSError as error:
         raise CommitError(
             f"record run {run} in {storage.uri}",
             cause(error),
             "what was published stays, unexplained; see that the store answers ('lake doctor')",
         ) from error
+    stats = json.dumps({"numRecords": made.num_rows})
+    file = StagedFile(path, size, made.num_rows, None, stats)
+    commit.append(f"ops.{name}", storage, types_of(name), file, run=run)
 
 
 def finish(

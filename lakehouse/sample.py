@@ -10,7 +10,7 @@ from typing import Protocol
 from lakehouse.errors import CatalogError
 from lakehouse.storage import Storage
 
-__all__ = ["Delivery", "deliveries", "land"]
+__all__ = ["Delivery", "deliveries", "land", "put"]
 
 
 class Delivery(Protocol):
@@ -63,7 +63,7 @@ def land(
     months: Sequence[str] = (),
     on_file: Callable[[str], None] = lambda path: None,
 ) -> int:
-    """Put files into the landing zone; those already there with the same size stay as they are.
+    """Put files into the landing zone; those already there with the same bytes stay as they are.
 
     Args:
         storage: The domain's landing zone.
@@ -74,17 +74,26 @@ def land(
     Returns:
         How many files were written.
     """
-    filesystem, written = storage.fsspec(), 0
+    written = 0
     for one in files:
         if months and one.month is not None and one.month not in months:
             continue
         on_file(one.path)
-        path = f"{storage.root}/{one.path}"
-        if filesystem.exists(path) and filesystem.info(path)["size"] == len(one.content):
-            continue
-        filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-        # Written under a name that nobody reads, then moved: a killed landing leaves no half file.
-        filesystem.pipe_file(f"{path}.part", one.content)
-        filesystem.mv(f"{path}.part", path)
-        written += 1
+        written += put(storage, one.path, one.content)
     return written
+
+
+def put(storage: Storage, path: str, content: bytes) -> bool:
+    """Put one file into the landing zone, unless it is there with the same bytes.
+
+    Returns:
+        Whether it was written.
+    """
+    filesystem, full = storage.fsspec(), f"{storage.root}/{path}"
+    if filesystem.exists(full) and filesystem.cat_file(full) == content:
+        return False
+    filesystem.makedirs(full.rsplit("/", 1)[0], exist_ok=True)
+    # Written under a name that nobody reads, then moved: a killed landing leaves no half file.
+    filesystem.pipe_file(f"{full}.part", content)
+    filesystem.mv(f"{full}.part", full)
+    return True

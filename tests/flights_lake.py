@@ -21,6 +21,7 @@ from lakehouse import build as building
 from lakehouse import query, sample
 from lakehouse.build import BuildResult, Lake, Session
 from lakehouse.build.table import task_of
+from lakehouse.build.table import task_of
 from lakehouse.catalog import Domain, Table
 from lakehouse.engines import kernel
 from lakehouse.engines.base import Task
@@ -165,12 +166,13 @@ def whole(
         last: The last partition of its inputs that is read; all are when it is None.
     """
     session = Session(lake, lake.domain(table.domain))
-    seen = {name: session.snapshot(session.domain.tables[name]).files for name in table.reads}
+    seen = session.read(table.reads)
     reads = [
         ReadFiles(
-            name, tuple(f for f in files if None in (last, f.partition) or f.partition <= last)
+            name,
+            tuple(f for f in snapshot.files if None in (last, f.partition) or f.partition <= last),
         )
-        for name, files in seen.items()
+        for name, snapshot in seen.items()
     ]
     target = Target(table.short, None, None, (), reads=tuple(reads), wanted=_NO_ID)
     uncut = table.contract.lake.model_copy(update={"partition": None})
@@ -185,9 +187,7 @@ def by_partition(
     """What a build would make of some partitions as they are declared now; nothing is published."""
     session = Session(lake, lake.domain(table.domain))
     session.select([table.short], force=True, partitions=partitions)
-    seen = building.read_snapshots(
-        session, [session.domain.tables[n] for n in (*table.reads, table.short)]
-    )
+    seen = session.read([*table.reads, table.short])
     targets = [t for t in session.targets(table, {}, seen) if t.partition in partitions]
     assert len(targets) == len(partitions)
     for target in targets:

@@ -22,6 +22,9 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "down": ("stack", "Stop what 'lake up' and 'lake demo' started."),
     "status": ("stack", "What runs, and where."),
     "doctor": ("doctor", "Check this machine, the settings and the store."),
+    "new": ("domains", "Make a new domain that runs at once on a small sample."),
+    "import": ("domains", "Draft contracts and SQL from files of your own."),
+    "land": ("domains", "Put a domain's sample, or files of a table, into the landing zone."),
     "plan": ("building", "What must be built, and why."),
     "build": ("building", "Build it: stage, audit, publish."),
     "show": ("looking", "The tables, or one table: columns, partitions, history, audit."),
@@ -42,7 +45,7 @@ class _Lazy(click.Group):
         if name not in COMMANDS:
             return None
         module = importlib.import_module(f"lakehouse.cli.{COMMANDS[name][0]}")
-        found: click.Command = getattr(module, name)
+        found: click.Command = getattr(module, "import_" if name == "import" else name)
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -50,6 +50,9 @@ def key(con: duckdb.DuckDBPyConnection, columns: Sequence[Seen], records: int) -
         least = 1 - _REPEATED if _is_id(one.name) else 1.0
         if one.distinct >= least * records and (_is_id(one.name) or one.type == "VARCHAR"):
             return (one.name,)
+    for one in usable:
+        if one.distinct == records > 1:
+            return (one.name,)
     few = [c for c in usable if c.distinct > 1][:10]
     for size in (2, 3):
         for some in itertools.combinations(few, size):

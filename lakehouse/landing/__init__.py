@@ -4,12 +4,11 @@ One reader for every format on every engine. It decides about each record once:
 published, or rejected with a reason; nothing is dropped and nothing is guessed.
 """
 
-from lakehouse.landing.listing import Batch, FileSystem, LandedFile, batches, files
-from lakehouse.landing.reader import LIMIT, read
+from lakehouse.landing.listing import Batch, FileSystem, LandedFile, batches, files, takes
+from lakehouse.landing.reader import read
 from lakehouse.landing.records import REJECTS, Landed, landed_columns
 
 __all__ = [
-    "LIMIT",
     "REJECTS",
     "Batch",
     "FileSystem",
@@ -19,4 +18,5 @@ __all__ = [
     "files",
     "landed_columns",
     "read",
+    "takes",
 ]

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from lakehouse.contract import Source
 from lakehouse.errors import ContractError
-from lakehouse.landing.records import RAW_LENGTH, RefusedError
+from lakehouse.landing.records import RAW_LENGTH, RefusedError, too_large
 
 __all__ = ["Text", "text", "unpack"]
 
@@ -69,8 +69,7 @@ def unpack(data: bytes, source: Source, limit: int) -> bytes:
         RefusedError: Truncated, damaged, not so compressed, or larger than ``limit`` bytes.
     """
     declared = source.compression
-    kinds = {_GZIP: "gzip", _ZSTD: "zstd"}
-    found = next((kind for magic, kind in kinds.items() if data.startswith(magic)), "none")
+    found = _kind(data)
     kind = found if declared == "auto" else declared
     if not data or kind == "none":
         return data
@@ -120,12 +119,19 @@ def text(data: bytes, encoding: str) -> Text:
     return Text(decoded.encode("utf-8", "surrogatepass"), transcoded=True)
 
 
+def _kind(data: bytes) -> str:
+    # Some zstd writers put a frame of their own first, which readers pass over.
+    if data.startswith(_ZSTD) or (data[1:4] == b"\x2a\x4d\x18" and data[0] >> 4 == 5):
+        return "zstd"
+    return "gzip" if data.startswith(_GZIP) else "none"
+
+
 def _all(stream: gzip.GzipFile | pa.NativeFile, limit: int) -> bytes:
     parts, size = [], 0
     while part := stream.read(_STEP):
         size += len(part)
         if size > limit:
-            raise RefusedError("too_large", f"more than {limit:,} bytes when decompressed")
+            raise too_large(f"{size:,} bytes or more when decompressed", limit)
         parts.append(part)
     return b"".join(parts)
 

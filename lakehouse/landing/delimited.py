@@ -51,7 +51,8 @@ def parse(text: Text, source: Source, columns: Sequence[str], policy: ColumnPoli
         len(names),
         [names.index(name) for name in shape.wanted],
         source.null_values,
-        (source.escape.encode(), source.comment.encode()),
+        source.escape.encode(),
+        source.comment.encode(),
     )
     reader = _Reader(text, scanner, layout)
     blocks = reader.blocks(at, line)

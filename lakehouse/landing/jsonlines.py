@@ -18,13 +18,21 @@ from lakehouse.landing.archive import Text
 from lakehouse.landing.nested import Layout, Record
 from lakehouse.landing.records import RAW_LENGTH, Records, RefusedError, Reject, Shape
 
-__all__ = ["parse", "parse_document"]
+__all__ = ["MAX_DEPTH", "parse", "parse_document"]
+
+#: The most levels of a nested value: the same on a deep stack as on a shallow one.
+MAX_DEPTH = 100
+_TOO_DEEP = f"(nested more than {MAX_DEPTH} levels deep)"
 
 
 class _Written(str):
     """A number or constant as it was written."""
 
     __slots__ = ()
+
+
+class _TooDeepError(ValueError):
+    """A value is nested more deeply than any stack surely allows."""
 
 
 class _DuplicateKeyError(ValueError):
@@ -129,8 +137,8 @@ class _Reading:
 
     def add(self, record: Record, row: int, raw: Callable[[], str]) -> None:
         """Take one record, or reject it."""
-        values = [_text(value) for value in record.values]
-        fault = record.fault or _unfit(values)
+        values, fault = _texts(record.values)
+        fault = record.fault or fault or _unfit(values)
         if fault:
             self.rejects.append(Reject(row, raw(), (fault,)))
             return
@@ -158,7 +166,11 @@ def _table(values: list[list[str | None]], columns: Sequence[str]) -> pa.Table:
 
 
 def _value_raw(value: Any) -> Callable[[], str]:
-    return lambda: str(_text(value))[:RAW_LENGTH].replace("\0", "\\x00")
+    def raw() -> str:
+        (text,), fault = _texts([value])
+        return _TOO_DEEP if fault else str(text)[:RAW_LENGTH].replace("\0", "\\x00")
+
+    return raw
 
 
 def _decoded(body: bytes) -> Any:
@@ -184,19 +196,24 @@ def _unfit(values: Sequence[str | None]) -> str | None:
     return None
 
 
-def _text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return _nested(value)
+def _texts(values: Sequence[Any]) -> tuple[list[str | None], str | None]:
+    """Values as text, and the rule that they break."""
+    try:
+        return [v if v is None or isinstance(v, str) else _nested(v, 0) for v in values], None
+    except _TooDeepError:
+        return [None] * len(values), "broken_json"
 
 
-def _nested(value: Any) -> str:
+def _nested(value: Any, depth: int) -> str:
     if isinstance(value, _Written):
         return str(value)
+    if isinstance(value, dict | list) and depth == MAX_DEPTH:
+        raise _TooDeepError
     if isinstance(value, dict):
-        return "{" + ",".join(f"{_nested(k)}:{_nested(v)}" for k, v in value.items()) + "}"
+        inner = (f"{_nested(k, depth)}:{_nested(v, depth + 1)}" for k, v in value.items())
+        return "{" + ",".join(inner) + "}"
     if isinstance(value, list):
-        return "[" + ",".join(map(_nested, value)) + "]"
+        return "[" + ",".join(_nested(v, depth + 1) for v in value) + "]"
     return json.dumps(value, ensure_ascii=False)
 
 

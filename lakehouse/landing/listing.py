@@ -21,6 +21,7 @@ __all__ = [
     "describe",
     "files",
     "full_path",
+    "takes",
     "unavailable",
 ]
 
@@ -53,12 +54,14 @@ class LandedFile:
         size: Bytes as stored.
         etag: Changes when the content does: the store's, or modification time and size.
         modified: When the store says it was written (UTC, µs).
+        unfit: Why it is refused without being read.
     """
 
     path: str
     size: int
     etag: str
     modified: dt.datetime
+    unfit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,11 @@ def files(fs: FileSystem, root: str, source: Source) -> list[LandedFile]:
     return sorted(found, key=lambda f: f.path)
 
 
+def takes(source: Source, path: str) -> bool:
+    """Whether a file with this path below the landing root would be one of the source's."""
+    return _is_whole(path) and bool(_pattern(source.path).fullmatch(path))
+
+
 def batches(files: Iterable[LandedFile], source: Source) -> list[Batch]:
     """The batches that a source's files form, sorted by label."""
     groups: dict[str, list[LandedFile]] = {}
@@ -126,7 +134,8 @@ def full_path(root: str, path: str) -> str:
 
 def describe(path: str, info: Mapping[str, Any]) -> LandedFile:
     """A listed file from what its filesystem tells about it."""
-    size = int(info["size"])
+    size, shown = int(info["size"]), path.encode(errors="backslashreplace").decode()
+    unfit = None if shown == path else "the file's name is no UTF-8: rename it"
     etag = str(info.get("ETag") or info.get("etag") or "").strip('"')
     if "mtime" in info and "ino" in info:
         nanoseconds = _nanoseconds(info)
@@ -136,7 +145,7 @@ def describe(path: str, info: Mapping[str, Any]) -> LandedFile:
         modified = _moment(
             info.get("LastModified") or info.get("mtime") or info.get("created") or 0.0
         )
-    return LandedFile(path, size, etag or f"{modified.isoformat()}-{size}", modified)
+    return LandedFile(shown, size, etag or f"{modified.isoformat()}-{size}", modified, unfit)
 
 
 def unavailable(asked: str, error: Exception) -> StorageError:

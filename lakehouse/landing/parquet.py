@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lakehouse.contract import ColumnPolicy
-from lakehouse.landing.records import RAW_LENGTH, Records, RefusedError, Reject, Shape
+from lakehouse.landing.records import RAW_LENGTH, Records, RefusedError, Reject, Shape, too_large
 from lakehouse.types import arrow
 
 if TYPE_CHECKING:
@@ -51,26 +51,65 @@ def _table(
     data: bytes, columns: list[str], policy: ColumnPolicy, limit: int
 ) -> tuple[Shape, pa.Table]:
     file = pq.ParquetFile(pa.BufferReader(data))
-    meta = file.metadata
-    size = sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
-    if size > limit:
-        raise RefusedError("too_large", f"more than {limit:,} bytes when decompressed")
     shape = Shape(file.schema_arrow.names, columns, policy)
     # A file for quarantine is read whole, so that its raw records are.
-    table = file.read(columns=None if shape.quarantine else shape.wanted)
+    wanted = None if shape.quarantine else shape.wanted
+    meta = file.metadata
+    size = sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
+    size = max(size, 8 * meta.num_rows * len(wanted or file.schema_arrow.names))
+    if size > limit:
+        raise too_large(f"{size:,} bytes when decompressed", limit)
+    file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=_repetitive(file))
+    table = file.read(columns=wanted)
+    size = sum(_decoded(column) for column in table.columns)
+    if size > limit:
+        raise too_large(f"{size:,} bytes when decompressed", limit)
     # Parquet readers take text as it is: only validation finds bytes that are no UTF-8.
     table.validate(full=True)
     return shape, table
+
+
+def _repetitive(file: pq.ParquetFile) -> list[str]:
+    """Columns of text of which each value is stored once, and so may be far larger than stored."""
+    meta, found = file.metadata, set()
+    for j in range(meta.num_columns):
+        column = file.schema.column(j)
+        if column.physical_type == "BYTE_ARRAY" and column.logical_type.type != "DECIMAL":
+            chunks = (meta.row_group(i).column(j) for i in range(meta.num_row_groups))
+            if any("RLE_DICTIONARY" in chunk.encodings for chunk in chunks):
+                found.add(column.path)
+    return sorted(found)
+
+
+def _decoded(column: Column) -> int:
+    """The bytes of a column when each value stands for itself."""
+    if not pa.types.is_dictionary(column.type):
+        return int(column.nbytes)
+    size = 0
+    for part in column.chunks:
+        chunk = cast("pa.DictionaryArray[Any, Any]", part)
+        words: Any = chunk.dictionary
+        lengths: Any = pc.binary_length(words)
+        size += pc.sum(lengths.cast(pa.int64()).take(chunk.indices)).as_py() or 0
+    return size
 
 
 def _records(table: pa.Table, whole: pa.Table, shape: Shape) -> Records:
     rows = pa.array(range(1, table.num_rows + 1), pa.int64())
 
     def raw(i: int) -> str:
-        record = whole.slice(i, 1).to_pylist()[0]
+        record = {name: _shown(whole[j], i) for j, name in enumerate(whole.column_names)}
         return json.dumps(record, ensure_ascii=False, default=str)[:RAW_LENGTH]
 
     return _without_nul(Records(table, rows, raw, [], shape.quarantine, shape.warnings))
+
+
+def _shown(column: Column, i: int) -> Any:
+    try:
+        return column[i].as_py()
+    except (OverflowError, ValueError):
+        # A time beyond Python's calendar, perhaps within something nested.
+        return " ".join(column.slice(i, 1).to_string().split())
 
 
 def _without_nul(records: Records) -> Records:

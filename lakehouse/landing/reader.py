@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from lakehouse.contract import Contract, Source
 from lakehouse.errors import ContractError, StorageError
 from lakehouse.landing import archive, delimited, jsonlines, parquet
@@ -13,12 +15,10 @@ from lakehouse.landing.records import (
     land,
     landed_columns,
     refuse,
+    too_large,
 )
 
-__all__ = ["LIMIT", "read"]
-
-#: The most bytes of one file, stored or decompressed: larger ones are refused.
-LIMIT = 4 << 30
+__all__ = ["read"]
 
 
 def read(
@@ -28,7 +28,7 @@ def read(
     contract: Contract,
     batch: str,
     *,
-    limit: int = LIMIT,
+    limit: int | None = None,
 ) -> Landed:
     """Read one landed file.
 
@@ -41,7 +41,7 @@ def read(
         file: As it was listed.
         contract: Of the bronze table.
         batch: The id of the file's batch, for ``_batch``.
-        limit: The most bytes of the file, stored or decompressed.
+        limit: The most bytes of the file, stored or decompressed, instead of the contract's.
 
     Raises:
         StorageError: The file cannot be read, or is another than was listed.
@@ -55,9 +55,12 @@ def read(
             "add 'source' to its lakehouse properties",
             file=contract.path,
         )
+    limit = source.max_bytes if limit is None else limit
     try:
+        if file.unfit:
+            raise RefusedError("bad_name", file.unfit)
         if file.size > limit:
-            raise RefusedError("too_large", f"{file.size:,} bytes, more than {limit:,}")
+            raise too_large(f"{file.size:,} bytes", limit)
         data = _bytes(fs, root, file)
         return land(_records(data, source, contract, limit), file, contract, batch)
     except RefusedError as refused:
@@ -85,9 +88,13 @@ _PARSERS = {"jsonl": jsonlines.parse, "json": jsonlines.parse_document}
 def _bytes(fs: FileSystem, root: str, file: LandedFile) -> bytes:
     path = full_path(root, file.path)
     try:
+        if "islink" in fs.info(path) and not _is_below(root, path):
+            raise RefusedError("outside_landing", "a link to a file outside the landing zone")
         data = fs.cat_file(path)
         fs.invalidate_cache(path)
         now = describe(file.path, fs.info(path))
+    except RefusedError:
+        raise
     except IsADirectoryError:
         raise RefusedError("not_a_file", "a directory, not a file") from None
     except Exception as error:
@@ -100,3 +107,7 @@ def _bytes(fs: FileSystem, root: str, file: LandedFile) -> bytes:
             "plan again: the new file will be taken",
         )
     return data
+
+
+def _is_below(root: str, path: str) -> bool:
+    return Path(path).resolve().is_relative_to(Path(root).resolve())

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Column: TypeAlias = pa.ChunkedArray[Any]
 
 __all__ = ["RAW_LENGTH", "REJECTS", "Landed", "Records", "RefusedError", "Reject", "Shape"]
-__all__ += ["land", "landed_columns", "refuse", "some"]
+__all__ += ["land", "landed_columns", "refuse", "some", "too_large"]
 
 #: The longest ``_raw`` (characters).
 RAW_LENGTH = 10_000
@@ -168,6 +168,12 @@ def refuse(refused: RefusedError, file: LandedFile, contract: Contract, batch: s
     raw = refused.reason[:RAW_LENGTH]
     reject = Reject(None, raw, ("file_refused", refused.rule))
     return Landed(rows, _reject_table([reject], file), 1, refused.reason)
+
+
+def too_large(found: str, limit: int) -> RefusedError:
+    """The refusal of a file that is larger than the contract allows."""
+    reason = f"{found}, more than the {limit:,} of 'max_bytes' under 'source' in the contract"
+    return RefusedError("too_large", reason)
 
 
 def some(names: Sequence[str]) -> str:

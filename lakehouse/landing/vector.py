@@ -30,7 +30,8 @@ class Layout:
     """How records are written: what separates, what quotes, how many fields, which are wanted.
 
     Attributes:
-        slow: Marks that only the scanner knows: where one is in a block, none of it is read here.
+        escape: Where it is in a block, the block is left to the scanner.
+        comment: The same where a line begins with it.
     """
 
     delimiter: str
@@ -38,7 +39,8 @@ class Layout:
     width: int
     wanted: Sequence[int]
     nulls: Sequence[str]
-    slow: Sequence[bytes] = ()
+    escape: bytes = b""
+    comment: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def block(data: bytes, at: int, line: int, size: int, layout: Layout) -> Block |
         return None
     cut = data.find(b"\n", at + size)
     part = data[at : cut + 1 if cut >= 0 else len(data)]
-    if not _is_plain(part) or any(mark and mark in part for mark in layout.slow):
+    if not _is_plain(part) or _has_marks(part, layout):
         return None
     codes = np.frombuffer(part, np.uint8)
     starts = np.concatenate(([0], np.flatnonzero(codes == _LF) + 1))
@@ -154,6 +156,13 @@ def _is_plain(part: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _has_marks(part: bytes, layout: Layout) -> bool:
+    escape, comment = layout.escape, layout.comment
+    if escape and escape in part:
+        return True
+    return bool(comment) and (part.startswith(comment) or b"\n" + comment in part)
 
 
 def _is_well_quoted(codes: _Bytes, quotes: Ints, layout: Layout) -> bool:

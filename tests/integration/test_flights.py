@@ -63,7 +63,14 @@ class TestTheYear:
     def test_what_is_wrong_in_the_data_is_in_quarantine(self, flights: SampleLake) -> None:
         assert flights.rows(
             "SELECT flight_id, distance_mi, _violations, _source_file FROM silver.flights__quarantine"
-        ) == [("2013-07-27-US-1632-EWR-LGA", 17, ["distance_plausible"], "flights/flights_2013-07.csv")]
+        ) == [
+            (
+                "2013-07-27-US-1632-EWR-LGA",
+                17,
+                ["distance_plausible"],
+                "flights/flights_2013-07.csv",
+            )
+        ]
         assert flights.rows(
             "SELECT origin, CAST(obs_ts AS VARCHAR), round(wind_mph), _violations"
             " FROM silver.weather__quarantine"
@@ -94,7 +101,9 @@ class TestTheYear:
     def test_months_are_partitions(self, flights: SampleLake) -> None:
         for name, table in flights.domain().tables.items():
             parted = table.contract.lake.partition is not None
-            assert list(flights.snapshot(table.name).partitions) == (MONTHS if parted else [None]), name
+            assert list(flights.snapshot(table.name).partitions) == (
+                MONTHS if parted else [None]
+            ), name
 
     def test_there_is_nothing_to_do(self, flights: SampleLake) -> None:
         assert flights.todo() == {}
@@ -134,7 +143,9 @@ class TestTimes:
         )
         assert found == [(departs, arrives)]
 
-    def test_departures_are_in_the_hour_that_the_source_gives_in_utc(self, flights: SampleLake) -> None:
+    def test_departures_are_in_the_hour_that_the_source_gives_in_utc(
+        self, flights: SampleLake
+    ) -> None:
         differ = flights.rows(
             "SELECT count(*), count(*) FILTER (WHERE date_trunc('hour', s.sched_dep_ts)"
             " IS DISTINCT FROM CAST(b.time_hour AS TIMESTAMPTZ))"
@@ -168,7 +179,11 @@ class TestChanges:
         file = landed(changed, "planes/planes.jsonl")
         file.write_bytes(b"".join(reversed(file.read_bytes().splitlines(keepends=True))))
         targets = changed.plan().targets
-        assert {t.table for t in targets} == {"bronze.planes", "silver.planes", "gold.flight_features"}
+        assert {t.table for t in targets} == {
+            "bronze.planes",
+            "silver.planes",
+            "gold.flight_features",
+        }
         assert {t.table for t in targets if t.certain} == {"bronze.planes"}
         features = changed.snapshot("flights.gold.flight_features")
         done = changed.build()
@@ -220,7 +235,9 @@ def tutorial() -> tuple[dict[str, str], list[str], list[str]]:
 
 
 @pytest.fixture
-def lake_command(changed: SampleLake, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], tuple[int, str]]:
+def lake_command(
+    changed: SampleLake, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], tuple[int, str]]:
     """Run a command line in the copy's folder: (exit code, what it says)."""
     for name in ("URI", "LANDING", "STATE"):
         monkeypatch.setenv(f"LAKE_{name}", str(getattr(changed.settings, name.lower())))
@@ -230,7 +247,11 @@ def lake_command(changed: SampleLake, monkeypatch: pytest.MonkeyPatch) -> Callab
         program, *arguments = shlex.split(line, comments=True)
         assert program == "lake"
         said = io.StringIO()
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), pytest.raises(SystemExit) as done:
+        with (
+            contextlib.redirect_stdout(said),
+            contextlib.redirect_stderr(said),
+            pytest.raises(SystemExit) as done,
+        ):
             cli.main(arguments)
         return int(str(done.value.code)), said.getvalue()
 
@@ -242,7 +263,9 @@ class TestReadme:
         self, changed: SampleLake, lake_command: Callable[[str], tuple[int, str]]
     ) -> None:
         files, commands, _ = tutorial()
-        assert sorted(files) == [f"jobs/flights/gold/airport_daily.{end}" for end in ("sql", "yaml")]
+        assert sorted(files) == [
+            f"jobs/flights/gold/airport_daily.{end}" for end in ("sql", "yaml")
+        ]
         assert [c.split()[1] for c in commands] == ["lint", "plan", "build", "query"]
         for name, text in files.items():
             (changed.root / name).write_text(text, encoding="utf-8")
@@ -268,4 +291,6 @@ class TestReadme:
             (changed.root / name).write_text(wrong, encoding="utf-8")
         code, said = lake_command("lake plan")
         assert code == 1
-        assert [line.strip() for line in error] == [line.strip() for line in said.strip().splitlines()]
+        assert [line.strip() for line in error] == [
+            line.strip() for line in said.strip().splitlines()
+        ]

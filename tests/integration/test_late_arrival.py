@@ -53,7 +53,9 @@ def test_it_is_as_good_as_it_can_honestly_be(trained: Trained) -> None:
     # 0.177 is what a constant guess has.
     assert metrics["brier"] <= 0.145
     assert trained.result.test_rows == 82_609
-    labelled = trained.lake.rows(f"SELECT count(label_late15), count(*) - count(label_late15) FROM {FEATURES}")
+    labelled = trained.lake.rows(
+        f"SELECT count(label_late15), count(*) - count(label_late15) FROM {FEATURES}"
+    )
     assert labelled == [(trained.result.train_rows + 82_609, trained.result.unlabelled_rows)]
 
 
@@ -101,7 +103,13 @@ def test_what_is_stored_is_whole_and_no_pickle(trained: Trained) -> None:
     root = trained.lake.settings.state / "mlartifacts"
     files = [file for file in root.rglob("*") if file.is_file()]
     names = {file.name for file in files}
-    assert {"model.skops", "MLmodel", "input_example.json", "declaration.json", "late_arrival.py"} <= names
+    assert {
+        "model.skops",
+        "MLmodel",
+        "input_example.json",
+        "declaration.json",
+        "late_arrival.py",
+    } <= names
     assert {"roc.png", "calibration.png", "importance.png"} <= names
     assert "signature:" in next(f for f in files if f.name == "MLmodel").read_text(encoding="utf-8")
     assert not [f for f in files if f.suffix in (".pkl", ".pickle", ".joblib", ".cloudpickle")]

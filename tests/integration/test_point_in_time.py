@@ -28,7 +28,12 @@ LABEL = "label_late15"
 NEW_YORK = ZoneInfo("America/New_York")
 LEAD = dt.timedelta(minutes=60)
 #: The mornings after the changes of time, the first morning of a month, an evening of storms.
-ALWAYS = ("2013-03-10 10:00+00", "2013-11-03 11:00+00", "2013-06-01 10:00+00", "2013-07-01 23:00+00")
+ALWAYS = (
+    "2013-03-10 10:00+00",
+    "2013-11-03 11:00+00",
+    "2013-06-01 10:00+00",
+    "2013-07-01 23:00+00",
+)
 STORMY = ALWAYS[-1]
 ENOUGH = 520
 WEATHER = (
@@ -125,7 +130,9 @@ class Worlds:
 
     def different(self, one: str, other: str, moment: dt.datetime) -> dict[str, int]:
         """Column → flights of the moment for which two tables tell different features."""
-        columns = [c for c in self.domain.table(FEATURES).contract.types if c not in (LABEL, "flight_id")]
+        columns = [
+            c for c in self.domain.table(FEATURES).contract.types if c not in (LABEL, "flight_id")
+        ]
         counts = ", ".join(f"count(*) FILTER (WHERE a.{c} IS DISTINCT FROM b.{c})" for c in columns)
         at = f"WHERE sched_dep_ts = TIMESTAMPTZ '{moment}'"
         found = self.con.execute(
@@ -162,7 +169,11 @@ def test_nothing_later_than_60_minutes_before_departure_is_in_a_feature(worlds: 
     ("honest", "leaky", "column"),
     [
         ("(sched_minute - 60) // 5", "(sched_minute - 0) // 5", "origin_late_share_3h"),
-        ("sched_minute - 60 AS asked_minute", "sched_minute AS asked_minute", "aircraft_since_dep_min"),
+        (
+            "sched_minute - 60 AS asked_minute",
+            "sched_minute AS asked_minute",
+            "aircraft_since_dep_min",
+        ),
         ("date_trunc('hour', f.asked_ts)", "date_trunc('hour', f.sched_dep_ts)", "temp_f"),
         ("28 PRECEDING AND 1 PRECEDING", "28 PRECEDING AND CURRENT ROW", "carrier_late28"),
     ],
@@ -251,7 +262,9 @@ def features(facts: Facts, flight_id: str, day: dt.date) -> dict[str, Any]:
 
 def _schedule(f: Mapping[str, Any], i: int) -> dict[str, Any]:
     local = dt.datetime.fromtimestamp(f["sched_dep_ts"][i] * 60, dt.UTC).astimezone(NEW_YORK)
-    same_hour = (f["origin"] == f["origin"][i]) & (f["sched_dep_ts"] // 60 == f["sched_dep_ts"][i] // 60)
+    same_hour = (f["origin"] == f["origin"][i]) & (
+        f["sched_dep_ts"] // 60 == f["sched_dep_ts"][i] // 60
+    )
     arrived = f["arr_ts"][i] >= 0
     return {
         "dep_minute_of_day": local.hour * 60 + local.minute,
@@ -266,7 +279,9 @@ def _schedule(f: Mapping[str, Any], i: int) -> dict[str, Any]:
 
 def _weather(w: Mapping[str, Any], origin: str, asked: int) -> dict[str, Any]:
     hour = asked // 60 * 60
-    seen = np.flatnonzero((w["origin"] == origin) & (w["obs_ts"] <= hour) & (w["obs_ts"] >= hour - 180))
+    seen = np.flatnonzero(
+        (w["origin"] == origin) & (w["obs_ts"] <= hour) & (w["obs_ts"] >= hour - 180)
+    )
     last = seen[np.argmax(w["obs_ts"][seen])] if len(seen) else None
     return {c: None if last is None else w[c][last] for c in WEATHER}
 
@@ -301,7 +316,12 @@ def _aircraft(f: Mapping[str, Any], i: int, asked: int) -> dict[str, Any]:
 
     out, back = last(f["dep_ts"]), last(f["arr_ts"])
     made: dict[str, Any] = dict.fromkeys(
-        ("aircraft_dep_delay_min", "aircraft_since_dep_min", "aircraft_slack_min", "aircraft_arr_delay_min")
+        (
+            "aircraft_dep_delay_min",
+            "aircraft_since_dep_min",
+            "aircraft_slack_min",
+            "aircraft_arr_delay_min",
+        )
     )
     if out is not None:
         block = f["sched_arr_ts"][out] - f["sched_dep_ts"][out]
@@ -317,7 +337,8 @@ def _rates(f: Mapping[str, Any], i: int, asked: dt.date) -> dict[str, Any]:
     here, ours = f["origin"] == f["origin"][i], f["carrier"] == f["carrier"][i]
     route = here & (f["dest"] == f["dest"][i])
     midnight = [
-        int(dt.datetime.combine(asked - dt.timedelta(days=n), dt.time(), NEW_YORK).timestamp()) // 60
+        int(dt.datetime.combine(asked - dt.timedelta(days=n), dt.time(), NEW_YORK).timestamp())
+        // 60
         for n in (28, 0)
     ]
     near = np.flatnonzero((f["arr_ts"] >= midnight[0]) & (f["arr_ts"] < midnight[1]))
@@ -354,5 +375,14 @@ def test_features_are_what_the_contract_says(flights: SampleLake) -> None:
                 wrong.append((row["flight_id"], column, said, value))
     assert wrong == []
     # Every column but those that are silver's own was seen with a value.
-    own = {"flight_id", "flight_date", "sched_dep_ts", "asked_ts", "carrier", "origin", "dest", "tailnum"}
+    own = {
+        "flight_id",
+        "flight_date",
+        "sched_dep_ts",
+        "asked_ts",
+        "carrier",
+        "origin",
+        "dest",
+        "tailnum",
+    }
     assert set(flights.domain().table(FEATURES).contract.types) - seen == own | {"flight_month"}

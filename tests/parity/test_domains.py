@@ -41,7 +41,10 @@ def test_engines_make_the_same(name: str, engines: dict[str, SampleLake]) -> Non
     assert one.num_rows
     assert one.schema == other.schema
     assert differences(one, other) == []
-    files = [{(f.partition, f.batch, str(f.build), f.rows) for f in e.snapshot(name).files} for e in (local, dask)]
+    files = [
+        {(f.partition, f.batch, str(f.build), f.rows) for f in e.snapshot(name).files}
+        for e in (local, dask)
+    ]
     assert files[0] == files[1]
     schemas = [open_table(e.lake.place(e.table(name))).schema() for e in (local, dask)]
     assert schemas[0] == schemas[1]

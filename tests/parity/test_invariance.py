@@ -21,7 +21,9 @@ from lakehouse.catalog import Table, find
 
 #: A table above bronze has SQL.
 COMPUTED = tables(JOBS, "silver", "gold")
-SHOP = sorted(f"shop.{f.removesuffix('.sql').replace('/', '.')}" for f in FILES if f.endswith(".sql"))
+SHOP = sorted(
+    f"shop.{f.removesuffix('.sql').replace('/', '.')}" for f in FILES if f.endswith(".sql")
+)
 #: The year costs more than it shows: the months up to this one are compared.
 LAST = {"flights": "2013-03-01"}
 MARCH_2013 = "2013-03-01"
@@ -50,8 +52,12 @@ class Built:
 @pytest.fixture(scope="module")
 def built_shop(tmp_path_factory: pytest.TempPathFactory) -> Built:
     shop = Shop(tmp_path_factory.mktemp("shop"))
-    shop.orders("2026-01", *JANUARY, ("a8", None, 2000, "2026-01-08"), ("a7", "bob", 4, "2026-01-27"))
-    shop.orders("2026-02", *FEBRUARY, ("b4", "bob", 9, "2026-02-04"), ("b5", "ann", 1, "2026-02-05"))
+    shop.orders(
+        "2026-01", *JANUARY, ("a8", None, 2000, "2026-01-08"), ("a7", "bob", 4, "2026-01-27")
+    )
+    shop.orders(
+        "2026-02", *FEBRUARY, ("b4", "bob", 9, "2026-02-04"), ("b5", "ann", 1, "2026-02-05")
+    )
     shop.orders("2026-03", *MARCH, ("a1", "ann", 11, "2026-01-05"), ("c0", "ann", 2, "2026-03-01"))
     shop.customers("all", *CUSTOMERS)
     shop.sales("all", ("s1", "A B"), ("s2", "50%"), ("s3", "é/ü"), ("s4", "A B"))
@@ -72,7 +78,9 @@ def compare(built: Built, name: str) -> None:
     live = query.run(built.lake, f"FROM {name} {until}")
     assert live.num_rows
     assert differences(live, good) == []
-    kept_out = query.run(built.lake, f"FROM {name}__quarantine {until}").drop_columns(["_build", "_raw"])
+    kept_out = query.run(built.lake, f"FROM {name}__quarantine {until}").drop_columns(
+        ["_build", "_raw"]
+    )
     if kept_out.num_rows or bad.num_rows:
         assert differences(kept_out, bad.drop_columns(["_build", "_raw"])) == []
 

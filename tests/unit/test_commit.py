@@ -13,7 +13,7 @@ from shop import JANUARY, MARCH, Shop
 from lakehouse import commit
 from lakehouse import snapshot as snapshots
 from lakehouse.build import Session
-from lakehouse.build.table import stage_targets
+from lakehouse.build.table import stage_targets, still_wanted
 from lakehouse.catalog import Table
 from lakehouse.commit import quarantine_of
 from lakehouse.engines.base import Staged
@@ -57,7 +57,7 @@ class Builder:
             engine="local",
             remove=self.remove,
             planned=self.planned,
-            still_wanted=lambda: self.session._still_wanted(self.table),
+            still_wanted=lambda: still_wanted(self.session, self.table),
         )
 
 

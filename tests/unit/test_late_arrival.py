@@ -8,10 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lakehouse.registry import require_trusted
+from lakehouse.registry import prepare_process, require_trusted
 from lakehouse.training import load
 
 MODEL = load(Path(__file__).parents[2] / "jobs/flights/models/late_arrival.yaml")
+
+
+@pytest.fixture(autouse=True)
+def patient_threads() -> None:
+    prepare_process()
 
 
 def rows(count: int, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
@@ -28,13 +33,13 @@ def rows(count: int, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
 @pytest.mark.parametrize("made", [MODEL.estimator, *MODEL.baselines], ids=["candidate", "baseline"])
 def test_an_estimator_learns_and_can_be_stored(made) -> None:
     estimator = MODEL.make(made)
-    x, y = rows(4000)
+    x, y = rows(2000)
     estimator.fit(x, y)
     require_trusted(estimator)
-    x, y = rows(2000, seed=1)
+    x, y = rows(1000, seed=1)
     chances = estimator.predict_proba(x)[:, 1]
     assert chances[y == 1].mean() > chances[y == 0].mean() + 0.05
-    assert np.array_equal(chances, MODEL.make(made).fit(*rows(4000)).predict_proba(x)[:, 1])
+    assert np.array_equal(chances, MODEL.make(made).fit(*rows(2000)).predict_proba(x)[:, 1])
 
 
 @pytest.mark.parametrize("made", [MODEL.estimator, *MODEL.baselines], ids=["candidate", "baseline"])

@@ -1,0 +1,11 @@
+"""Files that nobody has declared yet → a first contract and SQL, for their owner to correct.
+
+What is written is read back by the reader, the contract parser and the linter that
+will use it; a draft builds as it is.
+"""
+
+from lakehouse.drafting.columns import Seen
+from lakehouse.drafting.survey import Survey, survey
+from lakehouse.drafting.writing import Draft, draft
+
+__all__ = ["Draft", "Seen", "Survey", "draft", "survey"]
