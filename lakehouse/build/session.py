@@ -1,0 +1,210 @@
+"""One run over one domain: what it has seen, what runs for it, what it will record."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import datetime as dt
+import functools
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lakehouse import landing, ledger
+from lakehouse import snapshot as snapshots
+from lakehouse.build.results import Event, TableResult
+from lakehouse.build.table import build_table
+from lakehouse.catalog import Domain, Table
+from lakehouse.engines import routing
+from lakehouse.engines.base import Engine
+from lakehouse.lake import Lake
+from lakehouse.landing import Batch
+from lakehouse.ledger import AuditRow, BuildRow, Ledger
+from lakehouse.planning import Action, Pending, Target, plan_table
+from lakehouse.snapshot import Snapshot
+
+__all__ = ["Session"]
+
+
+@dataclass
+class Session:
+    """One run over one domain: what it has seen, with the engine it builds on.
+
+    Args:
+        lake: The lake.
+        domain: The domain.
+        run: The run's id.
+        engine: ``auto`` or an engine's name, which overrides the contracts.
+        force: All selected targets, or the partitions named.
+        forced_tables: The tables that ``force`` is about.
+        on_event: Called with progress, from several threads.
+        absent: Table → partitions which are held back and were never published.
+        started: When the run began.
+        builds: What the ledger will be told of targets.
+        audits: What it will be told of rules.
+    """
+
+    lake: Lake
+    domain: Domain
+    run: str = field(default_factory=ledger.new_run)
+    engine: str = "auto"
+    force: bool | frozenset[str] = False
+    forced_tables: frozenset[str] = frozenset()
+    on_event: Callable[[Event], None] = lambda event: None
+    absent: dict[str, frozenset[str | None]] = field(default_factory=dict)
+    started: dt.datetime = field(default_factory=ledger.now)
+    builds: list[BuildRow] = field(default_factory=list)
+    audits: list[AuditRow] = field(default_factory=list)
+    _engines: dict[str, Engine] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _probed: bool = False
+
+    @functools.cached_property
+    def ledger(self) -> Ledger:
+        """The ops tables."""
+        return Ledger(self.lake.storage)
+
+    @functools.cached_property
+    def _batches(self) -> dict[str, tuple[Batch, ...]]:
+        return {}
+
+    def batches(self, table: Table) -> tuple[Batch, ...]:
+        """What lies in the landing zone for a bronze table; listed once a run."""
+        if table.short not in self._batches:
+            source = table.contract.lake.source
+            assert source is not None
+            place = self.lake.landing_of(self.domain.name)
+            files = landing.files(place.fsspec(), place.root, source)
+            self._batches[table.short] = tuple(landing.batches(files, source))
+        return self._batches[table.short]
+
+    def snapshot(self, table: Table) -> Snapshot:
+        """The newest version of a table."""
+        return snapshots.read(self.lake.place(table), table.name)
+
+    def targets(
+        self,
+        table: Table,
+        pending: Mapping[str, Pending],
+        seen: Mapping[str, Snapshot],
+    ) -> tuple[Target, ...]:
+        """Plan one table against snapshots that were read before."""
+        inputs = {name: (self.domain.tables[name], seen[name]) for name in table.reads}
+        make = functools.partial(
+            plan_table,
+            table,
+            inputs,
+            seen[table.short],
+            batches=self.batches(table) if table.query is None else (),
+            held=self._held(table, seen[table.short]),
+            pending=pending,
+            force=self.force if table.short in self.forced_tables else False,
+        )
+        found = make()
+        if not any(t.action is Action.build for t in found):
+            return found
+        # Only now is the ledger worth its reading: to say why, and what was blocked before.
+        return make(records=self.ledger.records(table.name), labels=self._labels())
+
+    def _held(self, table: Table, actual: Snapshot) -> Mapping[str, Mapping[str, dt.datetime]]:
+        """What live batches of several files were read from, where the listing has changed."""
+        lake = table.contract.lake
+        if lake.source is None or lake.source.batch == "file" or lake.on_gone == "remove":
+            return {}
+        listed = {batch.id: batch.inputs for batch in self.batches(table)}
+        changed = [
+            file
+            for batch, files in actual.batches.items()
+            for file in files
+            if file.build and listed.get(batch) != file.build.inputs
+        ]
+        return snapshots.landed(self.lake.place(table), changed)
+
+    def _labels(self) -> Mapping[str, str]:
+        known = {b.id: b.label for batches in self._batches.values() for b in batches}
+        return {**self.ledger.labels, **known}
+
+    def route(self, table: Table, targets: Sequence[Target]) -> tuple[str, str]:
+        """The engine for some targets, and why."""
+        return routing.route(table, targets, self.engine, self.lake.settings)
+
+    def engine_for(self, name: str) -> Engine:
+        """The running engine of that name.
+
+        Raises:
+            SettingsError: There is no such engine.
+        """
+        with self._lock:
+            if name not in self._engines:
+                self._engines[name] = routing.start(name, self.lake.settings)
+            return self._engines[name]
+
+    def select(
+        self, tables: Sequence[str], *, force: bool = False, partitions: Sequence[str] = ()
+    ) -> None:
+        """Say which tables ``force`` is about; see the attributes.
+
+        Raises:
+            CatalogError: No such table.
+        """
+        named = [self.domain.table(name).short for name in tables]
+        self.forced_tables = frozenset(named or self.domain.tables)
+        self.force = frozenset(partitions) if force and partitions else force
+
+    def probe(self) -> None:
+        """See, before the first write of the run, that the store keeps commits.
+
+        Raises:
+            UnsafeStoreError: It would lose some.
+            StorageError: It cannot be reached.
+        """
+        with self._lock:
+            if not self._probed:
+                self.lake.storage.probe()
+                self._probed = True
+
+    def close(self) -> None:
+        """Stop the engines."""
+        for engine in self._engines.values():
+            engine.close()
+        self._engines.clear()
+
+    def read(self, names: Iterable[str]) -> dict[str, Snapshot]:
+        """The newest snapshots of some tables, read side by side."""
+        tables = [self.domain.tables[name] for name in names]
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            found = pool.map(self.snapshot, tables)
+            return dict(zip([t.short for t in tables], found, strict=True))
+
+    def relist(self, table: Table) -> None:
+        """Forget what lay in the landing zone: the next plan lists it anew."""
+        self._batches.pop(table.short, None)
+
+    def note(self, builds: Sequence[BuildRow] = (), audits: Sequence[AuditRow] = ()) -> None:
+        """Keep rows for the ledger; called from several threads."""
+        with self._lock:
+            self.builds += builds
+            self.audits += audits
+
+    def build_table(self, name: str) -> TableResult:
+        """Build one table whose inputs are built; see :func:`lakehouse.build.table.build_table`."""
+        return build_table(self, self.domain.tables[name])
+
+    def finish(self, result: str, error: str = "") -> None:
+        """Write the run into the ledger, if it did anything."""
+        if not (self.builds or self.audits or error):
+            return
+        self.ledger.record(
+            ledger.finish(
+                self.run,
+                "build",
+                self.domain.name,
+                self.started,
+                engine=",".join(sorted({row.engine for row in self.builds})),
+                parameters={"tables": sorted(self.forced_tables), "force": bool(self.force)},
+                result=result,
+                error=error,
+                folder=self.domain.path,
+            ),
+            self.builds,
+            self.audits,
+        )

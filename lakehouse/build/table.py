@@ -1,0 +1,248 @@
+"""One table of a run: plan, stage, audit, publish, note."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from lakehouse import audit, commit, ledger, sql
+from lakehouse import snapshot as snapshots
+from lakehouse.build.results import Blocked, Event, TableResult, of_commit
+from lakehouse.catalog import Table
+from lakehouse.engines.base import Input, InputFile, Staged, Task
+from lakehouse.engines.routing import cores
+from lakehouse.ledger import BuildRow
+from lakehouse.planning import Action, Pending, ReadFiles, Target
+
+if TYPE_CHECKING:
+    from lakehouse.build.session import Session
+
+__all__ = ["Audited", "build_table", "stage_targets", "still_wanted", "task_of"]
+
+
+def build_table(session: Session, table: Table) -> TableResult:
+    """Plan, stage, audit and publish one table whose inputs are built.
+
+    Raises:
+        LakehouseError: Staging or committing failed; what was published stays.
+    """
+    began = time.perf_counter()
+    seen = session.read([*table.reads, table.short])
+    pending = {n: Pending(absent=session.absent.get(n, frozenset())) for n in table.reads}
+    targets = session.targets(table, pending, seen)
+    _note_absent(session, table, targets)
+    todo = [t for t in targets if t.action is Action.build]
+    remove = [t.key for t in targets if t.action is Action.remove]
+    waiting, blocked = _waiting(table, targets), _blocked_before(table, targets)
+    if not todo and not remove:
+        told = "blocked" if blocked else "nothing to do"
+        version = seen[table.short].version
+        return TableResult(table.name, version, blocked=blocked, waiting=waiting, audit=told)
+    session.probe()
+    session.on_event(Event("planned", table.short, 0, len(todo)))
+    engine, _ = session.route(table, todo)
+    good, stopped = stage_targets(session, table, todo, engine)
+    made = commit.publish(
+        table,
+        session.lake.place(table),
+        [one.staged for one in good],
+        run=session.run,
+        engine=engine,
+        remove=remove,
+        planned=seen[table.short].version,
+        still_wanted=lambda: still_wanted(session, table),
+    )
+    versions = {name: seen[name].version for name in table.reads}
+    session.note(builds=[_published(session, one, made, engine, versions) for one in good])
+    session.on_event(Event("committed", table.short, len(todo), len(todo), f"v{made.version}"))
+    staged = [one.staged for one in good]
+    seconds = time.perf_counter() - began
+    return of_commit(table, staged, made, stopped + blocked, waiting, engine, seconds)
+
+
+def _waiting(table: Table, targets: Sequence[Target]) -> tuple[str, ...]:
+    return tuple(
+        f"{t.key or table.short} {t.reasons[0].code} {t.reasons[0].input or ''}".strip()
+        for t in targets
+        if t.action is Action.wait
+    )
+
+
+def _blocked_before(table: Table, targets: Sequence[Target]) -> tuple[Blocked, ...]:
+    why = "blocked before, nothing has changed"
+    held = [t for t in targets if t.action is Action.blocked]
+    return tuple(Blocked(table.name, t.key, t.reasons[0].detail, why) for t in held)
+
+
+def _note_absent(session: Session, table: Table, targets: Sequence[Target]) -> None:
+    """Remember which partitions those downstream must not do without."""
+    held = (Action.wait, Action.blocked)
+    session.absent[table.short] = frozenset(
+        t.partition for t in targets if t.action in held and t.actual is None
+    )
+
+
+def still_wanted(session: Session, table: Table) -> Mapping[str, str]:
+    """Key → wanted id as the inputs are now."""
+    session.relist(table)
+    seen = session.read([*table.reads, table.short])
+    return {t.key: t.wanted for t in session.targets(table, {}, seen)}
+
+
+# --- stage and audit ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Audited:
+    """A target, its staged files, and the rule that keeps it from being published."""
+
+    table: Table
+    target: Target
+    staged: Staged
+    rule: str = ""
+
+
+def stage_targets(
+    session: Session, table: Table, targets: Sequence[Target], engine: str
+) -> tuple[list[Audited], tuple[Blocked, ...]]:
+    """Stage and audit: those that may be published, and what blocks the others.
+
+    Raises:
+        EngineError: A target could not be staged.
+    """
+    by_key = {t.key: t for t in targets}
+    good: list[Audited] = []
+    blocked: list[Blocked] = []
+    tasks = [task_of(session, table, target, len(targets)) for target in targets]
+    for done, staged in enumerate(session.engine_for(engine).stage(tasks), 1):
+        target = by_key[staged.key]
+        stops = _judge(session, table, staged)
+        if stops:
+            blocked += [Blocked(table.name, staged.key, v.rule, v.detail) for v in stops]
+            _hold(session, Audited(table, target, staged, stops[0].rule), engine)
+        else:
+            good.append(Audited(table, target, staged))
+        session.on_event(Event("staged", table.short, done, len(targets), staged.key))
+    return good, tuple(blocked)
+
+
+def _judge(session: Session, table: Table, staged: Staged) -> tuple[audit.Verdict, ...]:
+    verdicts = audit.judge(
+        table.contract,
+        staged.numbers,
+        rows=staged.selected,
+        quarantined=staged.quarantined,
+        today=session.started.date(),
+    )
+    rows = ledger.audit_rows(session.run, table.name, staged.key, staged.wanted, verdicts)
+    session.note(audits=rows)
+    return audit.blocking(verdicts)
+
+
+def _hold(session: Session, one: Audited, engine: str) -> None:
+    session.note(builds=[_row(session, one, engine, -1, {}, "blocked")])
+    if one.target.actual is None:
+        short = one.table.short
+        session.absent[short] = session.absent.get(short, frozenset()) | {one.target.partition}
+
+
+def task_of(session: Session, table: Table, target: Target, beside: int) -> Task:
+    """Everything that staging one target needs.
+
+    Args:
+        session: The run.
+        table: The target's table.
+        target: What is to be built.
+        beside: How many targets are built with it; alone, it may use every core.
+    """
+    lake, at_once = session.lake, cores(session.lake.settings)
+    return Task(
+        table=table.name,
+        key=target.key,
+        partition=target.partition,
+        wanted=target.wanted,
+        contract=table.contract,
+        storage=lake.place(table),
+        sql=sql.select(table.query, table.contract.types) if table.query else "",
+        inputs=tuple(_input(session, read) for read in target.reads),
+        batch=target.batch,
+        landing=lake.landing_of(session.domain.name) if target.batch else None,
+        rows_from=table.contract.lake.rows.from_ if table.contract.lake.rows else None,
+        reaches=any(r.lookback or r.lookahead for r in table.reads.values()),
+        memory=int(lake.settings.worker_memory),
+        threads=max(1, at_once // min(beside, at_once)),
+    )
+
+
+def _input(session: Session, read: ReadFiles) -> Input:
+    table = session.domain.tables[read.table]
+    part = table.contract.lake.partition
+    # Lineage columns are bronze's; what silver carries of them says nothing about a row.
+    types = {
+        name: kind
+        for name, kind in table.contract.types.items()
+        if table.query is None or not name.startswith("_")
+    }
+    return Input(
+        name=read.table,
+        storage=session.lake.place(table),
+        types=types,
+        partition_column=part.column if part else None,
+        files=tuple(InputFile(f.path, f.partition) for f in read.files),
+        event=part.event if part else None,
+        lower=read.lower,
+    )
+
+
+# --- what the ledger is told --------------------------------------------------------------------
+
+
+def _published(
+    session: Session,
+    one: Audited,
+    made: commit.Commit,
+    engine: str,
+    versions: Mapping[str, int],
+) -> BuildRow:
+    result = "superseded" if one.staged.key in made.superseded else "published"
+    return _row(session, one, engine, made.version, versions, result)
+
+
+def _row(
+    session: Session,
+    one: Audited,
+    engine: str,
+    version: int,
+    versions: Mapping[str, int],
+    result: str,
+) -> BuildRow:
+    staged, target = one.staged, one.target
+    builds = {str(snapshots.build_of(f.path)) for f in staged.files}
+    return BuildRow(
+        run=session.run,
+        table=one.table.name,
+        key=staged.key,
+        label=target.batch.label if target.batch else "",
+        build=",".join(sorted(builds)),
+        wanted=staged.wanted,
+        reasons=json.dumps([asdict(reason) for reason in target.reasons]),
+        inputs=json.dumps({name: dict(prints) for name, prints in target.inputs.items()}),
+        reads=json.dumps(dict(versions)),
+        version=version,
+        rows_in=staged.rows_in,
+        published=staged.published,
+        quarantined=staged.quarantined,
+        superseded=staged.superseded,
+        bytes=staged.bytes,
+        files=len(staged.files),
+        result=result,
+        rule=one.rule,
+        gates=one.table.contract.gates,
+        engine=engine,
+        started=ledger.now() - dt.timedelta(seconds=staged.seconds),
+        seconds=staged.seconds,
+    )
