@@ -1,7 +1,7 @@
 # Everything a newcomer needs: make demo. Everything a change needs: make test.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test check-lint check-format check-types check-layers check-tests \
+.PHONY: help setup demo test check-lint check-format check-types check-layers check-docs check-tests \
         test-crash docs lock clean moved
 
 # Any Python from 3.11 on; name another one with PYTHON=…
@@ -39,12 +39,12 @@ demo: setup ## real flights from landing files to a registered model, on a real 
 
 test: setup ## all checks and the everyday tests
 	@failed=; \
-	for check in lint format types layers tests; do \
+	for check in lint format types layers docs tests; do \
 	  echo "== $$check"; \
 	  $(MAKE) --no-print-directory check-$$check || failed="$$failed $$check"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "make test: failed:$$failed"; exit 1; fi; \
-	echo "make test: lint, format, types, layers and tests passed"
+	echo "make test: lint, format, types, layers, docs and tests passed"
 
 check-lint: setup
 	@$(PY) -m ruff check .
@@ -58,14 +58,17 @@ check-types: setup
 check-layers: setup
 	@$(PY) -c 'from importlinter.cli import lint_imports_command as main; main()'
 
+check-docs: setup
+	@$(PY) -m sphinx -W --keep-going -q -b html docs docs/_build
+
 check-tests: setup
 	@$(PY) -m pytest -m "$(EVERYDAY)" tests
 
 test-crash: setup ## the tests that kill processes (minutes)
 	@$(PY) -m pytest -m crash tests
 
-docs: setup ## the documentation in docs/_build
-	@$(PY) -m sphinx -W -q -b html docs docs/_build
+docs: check-docs ## the documentation, in docs/_build
+	@echo "open docs/_build/index.html"
 
 lock: setup ## resolve the locks anew: names, versions and hashes, no addresses
 	@$(UV) compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -19,8 +19,11 @@ extensions = [
     "made_reference",
 ]
 exclude_patterns = ["_build"]
-nitpicky = False
-suppress_warnings = ["config.cache"]
+highlight_language = "text"
+# Options of commands are written with two hyphens.
+smartquotes = False
+# Attributes of several classes share a name: links to it are ambiguous, and left alone.
+suppress_warnings = ["ref.python"]
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
@@ -39,3 +42,4 @@ html_static_path = ["_static"]
 html_css_files = ["lakehouse.css"]
 html_show_sphinx = False
 html_copy_source = False
+html_show_copyright = False

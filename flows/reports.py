@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -31,7 +30,7 @@ _LINES = 200
 
 def name_run(session: Session, found: Plan) -> None:
     """Name the flow run by what it will do, and tag it with its domain and engines."""
-    engines = sorted({_engine(session, group) for group in _groups(found)} - {""})
+    engines = sorted({_engine(session, group) for group in found.groups()} - {""})
     what = f"{'-'.join(engines)}-{len(found.todo)}-targets" if found.todo else "up-to-date"
     tags = {f"domain:{session.domain.name}", *(f"engine:{engine}" for engine in engines)}
     with get_client(sync_client=True) as client:
@@ -45,7 +44,7 @@ def name_run(session: Session, found: Plan) -> None:
 def plan(session: Session, found: Plan) -> None:
     """The plan with its reasons."""
     lines = [f"# Plan of {session.domain.name}", "", _sum(session, found), ""]
-    groups = _groups(found)
+    groups = found.groups()
     if groups:
         lines += _table(["table", "partitions", "because"], map(_line, groups[:_LINES]))
     if len(groups) > _LINES:
@@ -65,16 +64,6 @@ def _sum(session: Session, found: Plan) -> str:
     unsure = sum(not t.certain for t in found.targets)
     more = f"; {unsure} of them only if their inputs change" if unsure else ""
     return f"{told}{more}. They read {size(sum(t.bytes for t in found.todo))}."
-
-
-def _groups(found: Plan) -> list[list[Target]]:
-    """Neighbours with the same table, action and kind of reasons share a line."""
-    return [list(group) for _, group in itertools.groupby(found.targets, _kind)]
-
-
-def _kind(target: Target) -> tuple[object, ...]:
-    codes = tuple((reason.code, reason.input) for reason in target.reasons)
-    return target.table, target.action, target.certain, codes
 
 
 def _engine(session: Session, group: Sequence[Target]) -> str:

@@ -21,7 +21,6 @@ from lakehouse import build as building
 from lakehouse import query, sample
 from lakehouse.build import BuildResult, Lake, Session
 from lakehouse.build.table import task_of
-from lakehouse.build.table import task_of
 from lakehouse.catalog import Domain, Table
 from lakehouse.engines import kernel
 from lakehouse.engines.base import Task

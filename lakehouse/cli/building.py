@@ -106,7 +106,7 @@ def _show_plan(session: Session, found: Plan) -> None:
         screen.say(f"nothing to do: {len(session.domain.tables)} tables are as declared")
         return
     rows = []
-    for group in _grouped(found.targets):
+    for group in found.groups():
         first = group[0]
         engine, _ = session.route(session.domain.tables[first.table], group)
         rows.append(
@@ -127,22 +127,6 @@ def _show_plan(session: Session, found: Plan) -> None:
     screen.say(
         f"{told}" + (f"; {unsure} of them only if its inputs change ('?')" if unsure else "")
     )
-
-
-def _grouped(targets: Sequence[Target]) -> list[list[Target]]:
-    """Neighbours with the same table, action and kind of reasons share a line."""
-    groups: list[list[Target]] = []
-    for target in targets:
-        if groups and _kind(groups[-1][0]) == _kind(target):
-            groups[-1].append(target)
-        else:
-            groups.append([target])
-    return groups
-
-
-def _kind(target: Target) -> tuple[Any, ...]:
-    codes = tuple((r.code, r.input) for r in target.reasons)
-    return target.table, target.action, target.certain, codes
 
 
 def _partitions(group: Sequence[Target]) -> str:

@@ -22,6 +22,10 @@ def up(services: tuple[str, ...]) -> None:
     wanted = services or tuple(s for s in stack.ALL if s != "s3" or not own_store)
     stack.up(settings.state, wanted, screen.say, hand_down_s3=not own_store)
     _show()
+    offered = stack.environment(settings.state)
+    if "PREFECT_API_URL" in offered:
+        screen.say("for the prefect command in this shell:")
+        screen.say(f"  export PREFECT_API_URL={offered['PREFECT_API_URL']}")
 
 
 @click.command()

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from lakehouse.contract import jsonpath
 from lakehouse.interval import Grain, duration
@@ -163,6 +163,12 @@ class ColumnPolicy(_Strict):
 
     extra: Literal["refuse_file", "quarantine_file", "ignore"] = "quarantine_file"
     missing: Literal["refuse_file", "null"] = "refuse_file"
+
+    @field_validator("missing", mode="before")
+    @classmethod
+    def _null_is_a_word(cls, value: object) -> object:
+        # YAML reads a bare null as no value.
+        return "null" if value is None else value
 
 
 class Rows(_Strict):

@@ -48,18 +48,21 @@ def key(con: duckdb.DuckDBPyConnection, columns: Sequence[Seen], records: int) -
     for one in usable if records > 1 else ():
         # An id that comes again with other values: a later record supersedes the earlier.
         least = 1 - _REPEATED if _is_id(one.name) else 1.0
-        if one.distinct >= least * records and (_is_id(one.name) or one.type == "VARCHAR"):
+        if one.distinct >= least * records and (_names_rows(one) or one.rows >= _FEW_ROWS):
             return (one.name,)
-    for one in usable:
-        if one.distinct == records > 1:
-            return (one.name,)
-    few = [c for c in usable if c.distinct > 1][:10]
+    few = [c for c in usable if c.distinct > 1 and (_names_rows(c) or c.type == "VARCHAR")][:10]
     for size in (2, 3):
         for some in itertools.combinations(few, size):
             names = tuple(c.name for c in some)
             if math.prod(c.distinct for c in some) >= records == different(con, names):
                 return names
     return ()
+
+
+def _names_rows(column: Seen) -> bool:
+    """Whether it looks like what rows are named by, rather than like a measurement."""
+    period = bool(re.search(r"(^|_)(year|month|week|day|hour)$", column.name))
+    return _is_id(column.name) or period or column.type in ("DATE", "TIMESTAMPTZ")
 
 
 def _is_id(name: str) -> bool:

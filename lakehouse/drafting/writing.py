@@ -98,7 +98,7 @@ def _bronze(survey: Survey, domain: str, table: str, pattern: str, cut: _Cut) ->
     ]
     lines += _partition(cut)
     nested = survey.source.format in ("json", "jsonl")
-    extra, missing = ("ignore", "null") if nested else ("quarantine_file", "refuse_file")
+    extra, missing = ("ignore", '"null"') if nested else ("quarantine_file", "refuse_file")
     lines += [
         "    # Files with other columns: quarantine_file, refuse_file or ignore.",
         f"    columns: {{extra: {extra}, missing: {missing}}}",

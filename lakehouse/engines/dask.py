@@ -55,6 +55,8 @@ class DaskEngine:
                     str(error) or type(error).__name__,
                     "start it ('dask scheduler'), correct LAKE_DASK_ADDRESS, or unset it",
                 ) from error
+        # Its lines would go to whoever has set up the root logger (Prefect does).
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
         # Memory is limited inside DuckDB, which spills; Dask's own limits would pause the threads.
         with dask.config.set({"distributed.worker.memory.terminate": False}):
             cluster = LocalCluster(
@@ -65,7 +67,6 @@ class DaskEngine:
                 dashboard_address=_LOOPBACK,
                 worker_dashboard_address=_LOOPBACK,
                 memory_limit=0,
-                # A failing task raises here; Dask would log it besides.
                 silence_logs=logging.CRITICAL,
             )
         return Client(cluster, set_as_default=False)

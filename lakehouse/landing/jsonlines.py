@@ -168,7 +168,8 @@ def _table(values: list[list[str | None]], columns: Sequence[str]) -> pa.Table:
 def _value_raw(value: Any) -> Callable[[], str]:
     def raw() -> str:
         (text,), fault = _texts([value])
-        return _TOO_DEEP if fault else str(text)[:RAW_LENGTH].replace("\0", "\\x00")
+        shown = str(text)[:RAW_LENGTH].replace("\0", "\\x00")
+        return _TOO_DEEP if fault else shown.encode(errors="backslashreplace").decode()
 
     return raw
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -133,7 +134,16 @@ class Plan:
     targets: tuple[Target, ...]
     warnings: tuple[str, ...] = ()
 
+    def groups(self) -> list[list[Target]]:
+        """Neighbours with the same table, action and kind of reasons, which share a line."""
+        return [list(group) for _, group in itertools.groupby(self.targets, _kind)]
+
     @property
     def todo(self) -> tuple[Target, ...]:
         """The targets that a build would act on."""
         return tuple(t for t in self.targets if t.action in (Action.build, Action.remove))
+
+
+def _kind(target: Target) -> tuple[object, ...]:
+    codes = tuple((reason.code, reason.input) for reason in target.reasons)
+    return target.table, target.action, target.certain, codes

@@ -182,7 +182,11 @@ def _prefect_environment(site: Site) -> dict[str, str]:
 
 
 def _worker_environment(site: Site) -> dict[str, str]:
-    return {**client_environment(site, site.ports), "PREFECT_WORKER_QUERY_SECONDS": "1"}
+    return {
+        **client_environment(site, site.ports),
+        "LAKE_STATE": str(site.state),
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+    }
 
 
 def _worker_ready(site: Site, started: float) -> bool:

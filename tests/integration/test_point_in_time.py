@@ -86,7 +86,7 @@ class Worlds:
         for moment, n in counted:
             if sum(k for _, k in chosen) >= ENOUGH:
                 break
-            if n >= 16 and moment not in always:
+            if n >= 18 and moment not in always:
                 chosen.append((moment, n))
         return chosen
 
@@ -201,8 +201,11 @@ class Facts:
 
     @classmethod
     def of(cls, flights: SampleLake) -> Facts:
+        made = _arrays(flights.arrow("FROM silver.flights ORDER BY flight_date, flight_id"))
+        made["flight_day"] = np.array([date.toordinal() for date in made["flight_date"]])
+        made["arr_day"] = np.array([_local_date(minute).toordinal() for minute in made["arr_ts"]])
         return cls(
-            _arrays(flights.arrow("FROM silver.flights ORDER BY flight_date, flight_id")),
+            made,
             _arrays(flights.arrow("FROM silver.weather")),
             {row["tailnum"]: row for row in flights.arrow("FROM silver.planes").to_pylist()},
         )
@@ -223,6 +226,8 @@ def _arrays(table: pa.Table) -> dict[str, Any]:
             found[name] = micros.to_numpy() // 60_000_000
         elif name.endswith("_delay_min"):
             found[name] = column.fill_null(0).to_numpy()
+        elif pa.types.is_string(column.type):
+            found[name] = np.array([text or "" for text in column.to_pylist()])
         else:
             found[name] = np.array(column.to_pylist(), dtype=object)
     return found
@@ -308,7 +313,7 @@ def _recent(f: Mapping[str, Any], i: int, now: int) -> dict[str, Any]:
 
 def _aircraft(f: Mapping[str, Any], i: int, asked: int) -> dict[str, Any]:
     tail = f["tailnum"][i]
-    its = (f["tailnum"] == tail) & (tail is not None)
+    its = (f["tailnum"] == tail) & (tail != "")
 
     def last(when: Any) -> int | None:
         heard = np.flatnonzero(its & (when >= 0) & (when <= asked) & (when >= asked - 3 * 1440))
@@ -336,14 +341,9 @@ def _aircraft(f: Mapping[str, Any], i: int, asked: int) -> dict[str, Any]:
 def _rates(f: Mapping[str, Any], i: int, asked: dt.date) -> dict[str, Any]:
     here, ours = f["origin"] == f["origin"][i], f["carrier"] == f["carrier"][i]
     route = here & (f["dest"] == f["dest"][i])
-    midnight = [
-        int(dt.datetime.combine(asked - dt.timedelta(days=n), dt.time(), NEW_YORK).timestamp())
-        // 60
-        for n in (28, 0)
-    ]
-    near = np.flatnonzero((f["arr_ts"] >= midnight[0]) & (f["arr_ts"] < midnight[1]))
-    known = np.zeros(len(here), dtype=bool)
-    known[near] = [(_local_date(f["arr_ts"][n]) - f["flight_date"][n]).days <= 1 for n in near]
+    days = asked.toordinal() - f["arr_day"]
+    known = (f["arr_ts"] >= 0) & (days >= 1) & (days <= 28)
+    known &= f["arr_day"] - f["flight_day"] <= 1
     made = {
         f"{name}_late28": _share(f["arr_delay_min"][known & who])
         for name, who in (("route", route), ("carrier", ours), ("origin", here))
@@ -361,7 +361,7 @@ def _plane(plane: Mapping[str, Any], day: dt.date) -> dict[str, Any]:
 
 def test_features_are_what_the_contract_says(flights: SampleLake) -> None:
     facts = Facts.of(flights)
-    sampled = flights.arrow(f"FROM {FEATURES} ORDER BY md5(flight_id) LIMIT 120").to_pylist()
+    sampled = flights.arrow(f"FROM {FEATURES} ORDER BY md5(flight_id) LIMIT 100").to_pylist()
     wrong, seen = [], set()
     for row in sampled:
         for column, value in features(facts, row["flight_id"], row["flight_date"]).items():

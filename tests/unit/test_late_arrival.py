@@ -19,6 +19,12 @@ def patient_threads() -> None:
     prepare_process()
 
 
+def short(made):
+    """An estimator of few iterations."""
+    fewer = {"max_iter": 20} if "max_iter" in made.params else {}
+    return MODEL.make(made.model_copy(update={"params": {**made.params, **fewer}}))
+
+
 def rows(count: int, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
     """Flights of which those of UA, and those after 16:00, are late more often."""
     make = np.random.default_rng(seed)
@@ -32,19 +38,19 @@ def rows(count: int, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
 
 @pytest.mark.parametrize("made", [MODEL.estimator, *MODEL.baselines], ids=["candidate", "baseline"])
 def test_an_estimator_learns_and_can_be_stored(made) -> None:
-    estimator = MODEL.make(made)
+    estimator = short(made)
     x, y = rows(2000)
     estimator.fit(x, y)
     require_trusted(estimator)
     x, y = rows(1000, seed=1)
     chances = estimator.predict_proba(x)[:, 1]
     assert chances[y == 1].mean() > chances[y == 0].mean() + 0.05
-    assert np.array_equal(chances, MODEL.make(made).fit(*rows(2000)).predict_proba(x)[:, 1])
+    assert np.array_equal(chances, short(made).fit(*rows(2000)).predict_proba(x)[:, 1])
 
 
 @pytest.mark.parametrize("made", [MODEL.estimator, *MODEL.baselines], ids=["candidate", "baseline"])
 def test_a_carrier_never_seen_and_missing_values_are_no_error(made) -> None:
-    estimator = MODEL.make(made).fit(*rows(2000))
+    estimator = short(made).fit(*rows(2000))
     x, _ = rows(3, seed=2)
     x["carrier"] = ["ZZ", None, "UA"]
     x.loc[2, [c for c in x.columns if c not in ("carrier", "origin", "dest", "dep_hour")]] = np.nan

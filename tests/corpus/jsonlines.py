@@ -1,4 +1,16 @@
-JSONL = {
+"""JSON, one document a line."""
+
+from __future__ import annotations
+
+import gzip
+
+from corpus.case import TYPED, Case, refused, zstd
+
+__all__ = ["CASES"]
+
+GOOD_ROWS = [("1", "2"), ("3", "4")]
+
+CASES = {
     "good": Case(b'{"a":"1","b":"2"}\n{"b":"4","a":"3"}\n', GOOD_ROWS),
     "no newline at the end": Case(b'{"a":"1","b":"2"}', [("1", "2")]),
     "numbers as written": Case(
@@ -53,5 +65,45 @@ JSONL = {
         [(2, ["n_type"])],
         {"columns": TYPED},
     ),
+    "deep, but not too deep for Python": Case(
+        b'{"a":' + b"[" * 600 + b"]" * 600 + b',"b":1}\n{"a":"1","b":"2"}\n',
+        [("1", "2")],
+        [(1, ["broken_json"])],
+    ),
+    "as deep as is allowed": Case(
+        b'{"a":' + b"[" * 100 + b"]" * 100 + b',"b":1}\n', [("[" * 100 + "]" * 100, "1")]
+    ),
+    "numbers beyond any type": Case(
+        b'{"a":1' + b"0" * 5000 + b',"b":1e999999}\n', [("1" + "0" * 5000, "1e999999")]
+    ),
+    "half a line": Case(b'{"a":"1","b":"2"}\n{"a":"3","b', [("1", "2")], [(2, ["broken_json"])]),
+    "CSV instead": Case(b"a,b\n1,2\n", [], [(1, ["broken_json"]), (2, ["broken_json"])]),
+    "HTML instead": Case(b"<html>\n</html>\n", [], [(n, ["broken_json"]) for n in (1, 2)]),
+    "a document over several lines": Case(
+        b'{\n"a":1\n}\n', [], [(n, ["broken_json"]) for n in (1, 2, 3)]
+    ),
+    "keys in capitals": Case(b'{"A":1,"B":2}\n', [], [(1, ["no_known_key"])]),
+    "gzip": Case(gzip.compress(b'{"a":"1","b":"2"}\n'), [("1", "2")]),
+    "zstd": Case(zstd(b'{"a":"1","b":"2"}\n'), [("1", "2")]),
+    "larger than allowed": refused(
+        gzip.compress(b'{"a":"1","b":"2"}\n' * 20), "too_large", max_bytes=200
+    ),
+    "nested keys": Case(
+        b'{"o":{"id":1,"to":{"city":"Oslo"}}}\n{"o":{"id":2,"to":null}}\n{"o":3}\n{"o":{"id":[4]}}\n',
+        [("1", "Oslo"), ("2", None), (None, None), ("[4]", None)],
+        declared={
+            "columns": ("i VARCHAR $.o.id", "c VARCHAR $.o.to.city"),
+            "sound": b'{"o":{"id":0}}\n',
+        },
+    ),
+    "records in a line": Case(
+        b'{"id":1,"l":[{"p":"x"},{"p":"y"}]}\n{"id":2,"l":[]}\n{"id":3}\n{"id":4,"l":[7,{"p":"z"}]}\n',
+        [("1", "x"), ("1", "y"), ("4", "z")],
+        [(3, ["no_list"]), (4, ["not_an_object"])],
+        {
+            "columns": ("i VARCHAR $.id", "p VARCHAR"),
+            "records": "$.l[*]",
+            "sound": b'{"id":0,"l":[{"p":"x"}]}\n',
+        },
+    ),
 }
-

@@ -1,3 +1,20 @@
+"""Parquet files."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import gzip
+import io
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from corpus.case import Case, parquet, refused
+
+__all__ = ["CASES"]
+
 NS = pa.array([1_000], pa.timestamp("ns", "UTC"))
 WEIRD = pa.StringArray.from_buffers(
     1, pa.array([0, 1], pa.int32()).buffers()[1], pa.py_buffer(b"\xff")
@@ -6,7 +23,22 @@ NAN = float("nan")
 TIME = ("t TIMESTAMPTZ",)
 MICROSECOND = dt.datetime(1970, 1, 1, microsecond=1, tzinfo=dt.UTC)
 
-PARQUET = {
+
+def named(names: list[str], *columns: list[Any]) -> bytes:
+    """A file whose column names need not differ."""
+    out = io.BytesIO()
+    pq.write_table(pa.Table.from_arrays([pa.array(c) for c in columns], names=names), out)
+    return out.getvalue()
+
+
+def damaged() -> bytes:
+    """A compressed page with other bytes in it."""
+    data = bytearray(parquet(n=list(range(1000)), s=[str(n) for n in range(1000)]))
+    data[60:400] = b"\xff" * 340
+    return bytes(data)
+
+
+CASES = {
     "good": Case(parquet(n=[1, None], s=["x", None]), [(1, "x"), (None, None)]),
     "int32 widens": Case(parquet(n=pa.array([1], pa.int32()), s=["x"]), [(1, "x")]),
     "whole floats": Case(parquet(n=[1.0, NAN], s=["x", "y"]), [(1, "x"), (None, "y")]),
@@ -58,5 +90,50 @@ PARQUET = {
     "extra column ignored": Case(
         parquet(z=[2], s=["x"], n=[1]), [(1, "x")], declared={"policy": {"extra": "ignore"}}
     ),
+    "a time beyond the calendar in an extra column": Case(
+        parquet(n=[1], s=["x"], z=pa.array([2**62], pa.timestamp("us", "UTC"))),
+        [],
+        [(1, ["extra_column"])],
+    ),
+    "the same within something nested": Case(
+        parquet(n=[1], s=["x"], z=pa.array([[2**31 - 1]], pa.list_(pa.date32()))),
+        [],
+        [(1, ["extra_column"])],
+    ),
+    "an extra column twice": Case(
+        named(["n", "s", "z", "z"], [1], ["x"], [1], [2]), [], [(1, ["extra_column"])]
+    ),
+    "a column twice": refused(named(["n", "s", "s"], [1], ["x"], ["y"]), "duplicate_column"),
+    "one long text many times": refused(
+        parquet(n=[1] * 2000, s=pa.DictionaryArray.from_arrays([0] * 2000, ["x" * 1_000_000])),
+        "too_large",
+    ),
+    "many rows of nothing": refused(
+        parquet(n=pa.nulls(1_000_000, pa.int64()), s=pa.nulls(1_000_000, pa.string())),
+        "too_large",
+        max_bytes=1_000_000,
+    ),
+    "text that repeats": Case(parquet(n=[1, 2], s=["x", "x"]), [(1, "x"), (2, "x")]),
+    "decimals": Case(parquet(n=[decimal.Decimal(7)], s=["x"]), [(7, "x")]),
+    "a decimal that does not fit": refused(
+        parquet(n=[decimal.Decimal(10) ** 30], s=["x"]), "wrong_type"
+    ),
+    "infinity for a whole number": refused(parquet(n=[float("inf")], s=["x"]), "wrong_type"),
+    "encrypted": refused(parquet(n=[1], s=["x"])[:-4] + b"PARE", "not_parquet"),
+    "a damaged page": refused(damaged(), "not_parquet"),
+    "half a file": refused(parquet(n=[1], s=["x"])[:200], "not_parquet"),
+    "times at the edges": Case(
+        parquet(
+            d=[dt.date.min, dt.date.max],
+            t=[
+                dt.datetime(1, 1, 1, tzinfo=dt.UTC),
+                dt.datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=dt.UTC),
+            ],
+        ),
+        [
+            (dt.date.min, dt.datetime(1, 1, 1, tzinfo=dt.UTC)),
+            (dt.date.max, dt.datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=dt.UTC)),
+        ],
+        declared={"columns": ("d DATE", "t TIMESTAMPTZ")},
+    ),
 }
-

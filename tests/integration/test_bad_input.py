@@ -1,0 +1,503 @@
+"""Bad input through whole builds: landed → bronze → silver, beside good files."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import corpus
+import pytest
+from corpus import Case
+from shop import Shop
+from shop import contract as shop_contract
+
+from lakehouse.contract import digest
+from lakehouse.planning import NO_ROWS
+
+# --- the corpus -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Table:
+    """The cases that are declared alike: files of one bronze table."""
+
+    name: str
+    columns: tuple[str, ...]
+    cases: Mapping[str, Case]
+
+
+class Corpus:
+    """All cases in one lake, built once."""
+
+    def __init__(self, root: Path) -> None:
+        self.shop, self.tables = Shop(root, ("none",)), list(_tables())
+        for table in self.tables:
+            _declare(self.shop, table)
+        self.result = self.shop.build()
+        self.builds = {(b["table"], b["label"]): b for b in self.shop.builds() if b["label"]}
+        self.left = self.shop.todo()
+
+    def published(self, table: Table, layer: str) -> dict[str, list[tuple[Any, ...]]]:
+        """File → its rows, in their order."""
+        columns = ", ".join(table.columns)
+        found = defaultdict(list)
+        for file, *row in self.shop.rows(
+            f"SELECT _source_file, {columns} FROM {layer}.{table.name} ORDER BY _source_file, _row"
+        ):
+            found[file].append(tuple(row))
+        return found
+
+    def rejected(self, table: Table) -> dict[str, list[tuple[int | None, list[str]]]]:
+        """File → the records in quarantine."""
+        found = defaultdict(list)
+        for file, row, rules, raw in self.shop.rows(
+            f"SELECT _source_file, _row, _violations, _raw FROM bronze.{table.name}__quarantine "
+            "ORDER BY _source_file, _row NULLS FIRST"
+        ):
+            assert raw is not None
+            found[file].append((row, rules))
+        return found
+
+
+def _tables() -> Iterator[Table]:
+    groups: dict[str, dict[str, Case]] = {}
+    for (kind, name), case in corpus.CASES.items():
+        declared = json.dumps(corpus.arguments(kind, case), default=repr, sort_keys=True)
+        groups.setdefault(declared, {})[f"{kind} {name}"] = case
+    for n, cases in enumerate(groups.values()):
+        (kind, _), case = next(
+            (at, c) for at, c in corpus.CASES.items() if c is next(iter(cases.values()))
+        )
+        columns = corpus.arguments(kind, case).get("columns", ("a VARCHAR", "b VARCHAR"))
+        names = tuple(column.split()[0] for column in columns)
+        yield Table(f"t{n}", names, cases)
+
+
+def _file(table: Table, case: str) -> str:
+    return f"{table.name}/{case.replace('/', ' ')}"
+
+
+def _declare(shop: Shop, table: Table) -> None:
+    name, case = next(iter(table.cases.items()))
+    declared = corpus.arguments(name.split()[0], case)
+    columns = declared.get("columns", ("a VARCHAR", "b VARCHAR"))
+    text = corpus.contract(**{**declared, "name": table.name, "path": f"{table.name}/*"})
+    shop.write(f"bronze/{table.name}.yaml", text)
+    types = tuple(" ".join(c.split()[:2]) for c in columns)
+    lineage = ("_source_file VARCHAR", "_row BIGINT")
+    lake = {"rows": {"from": f"bronze.{table.name}"}}
+    silver = corpus.contract(columns=(*types, *lineage), name=table.name, lake=lake)
+    shop.write(f"silver/{table.name}.yaml", silver)
+    selected = ", ".join([*table.columns, "_source_file", "_row"])
+    shop.write(f"silver/{table.name}.sql", f"SELECT {selected} FROM bronze.{table.name}\n")
+    for case_name, one in table.cases.items():
+        shop.land(_file(table, case_name), one.data)
+    for beside in ("0 good", "zz good"):
+        shop.land(f"{table.name}/{beside}", corpus.good(**declared))
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    return Corpus(tmp_path_factory.mktemp("corpus"))
+
+
+class TestCorpus:
+    def test_it_is_large(self) -> None:
+        bad = [case for case in corpus.CASES.values() if case.rejects]
+        assert len(bad) >= 100
+
+    def test_every_table_is_built_and_nothing_is_left_to_do(self, built: Corpus) -> None:
+        assert not built.result.blocked
+        assert {t.table for t in built.result.changed} == {
+            f"shop.{layer}.{t.name}" for t in built.tables for layer in ("bronze", "silver")
+        }
+        assert built.left == {}
+        versions = built.shop.versions()
+        assert not built.shop.build().changed
+        assert built.shop.versions() == versions
+
+    def test_each_file_has_its_verdict(self, built: Corpus) -> None:
+        for table in built.tables:
+            bronze, silver = built.published(table, "bronze"), built.published(table, "silver")
+            rejected = built.rejected(table)
+            for name, case in table.cases.items():
+                file = _file(table, name)
+                assert bronze[file] == case.rows, name
+                assert silver[file] == case.rows, name
+                assert rejected[file] == case.rejects, name
+
+    def test_the_good_files_beside_them_are_published(self, built: Corpus) -> None:
+        for table in built.tables:
+            silver, rejected = built.published(table, "silver"), built.rejected(table)
+            for beside in ("0 good", "zz good"):
+                assert len(silver[f"{table.name}/{beside}"]) == 1, table
+                assert f"{table.name}/{beside}" not in rejected, table
+
+    def test_the_row_law_holds_for_each_file_and_table(self, built: Corpus) -> None:
+        for table in built.tables:
+            for name, case in table.cases.items():
+                row = built.builds[f"shop.bronze.{table.name}", _file(table, name)]
+                counted = (row["rows_in"], row["published"], row["quarantined"])
+                expected = (len(case.rows), len(case.rejects))
+                assert counted == (sum(expected), *expected), name
+        for made in built.result.tables:
+            assert made.rows_in == made.rows_out + made.quarantined + made.superseded, made
+
+    def test_a_file_without_rows_leaves_its_marker(self, built: Corpus) -> None:
+        for table in built.tables:
+            live = built.shop.snapshot(f"bronze.{table.name}").batches
+            for name, case in table.cases.items():
+                (marker,) = live[digest(_file(table, name))]
+                assert (marker.rows, marker.build is not None) == (len(case.rows), True)
+                assert (str(marker.build).endswith(NO_ROWS)) == (not case.rows)
+
+
+# --- names and places -------------------------------------------------------------------------
+
+HEAD = b"order_id,customer,amount,ordered\n"
+GOOD = HEAD + b"a1,ann,1,2026-01-02\n"
+
+
+@pytest.fixture
+def orders(tmp_path: Path) -> Shop:
+    """Bronze and silver orders; one good file has landed."""
+    shop = Shop(tmp_path, ("bronze.orders", "silver.orders"))
+    shop.land("orders/0.csv", HEAD + b"good,ann,1,2026-01-01\n")
+    return shop
+
+
+def rejected(shop: Shop, table: str = "bronze.orders") -> list[tuple[str, list[str]]]:
+    return [
+        (file, rules)
+        for file, rules in shop.rows(
+            f"SELECT _source_file, _violations FROM {table}__quarantine ORDER BY ALL"
+        )
+    ]
+
+
+def settled(shop: Shop) -> None:
+    """The row law holds in every build, and there is nothing more to do."""
+    for row in shop.builds():
+        accounted = row["published"] + row["quarantined"] + row["superseded"]
+        assert row["rows_in"] == accounted, row
+    assert shop.todo() == {}
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "a b.csv",
+            "100%25 %2F.csv",
+            "é☃.csv",
+            "new\nline.csv",
+            "\x1b[2J.csv",
+            "'; DROP TABLE orders; --.csv",
+            '"quoted".csv',
+            "order_month=2026-01-01.csv",
+            "__HIVE_DEFAULT_PARTITION__=.csv".lstrip("_"),
+            "..csv.csv".lstrip("."),
+            "a\\b.csv",
+            "[x]*?.csv",
+            "$HOME ~ {a,b}.csv",
+            "-rf.csv",
+            "x" * 240 + ".csv",
+        ],
+    )
+    def test_any_name_is_read_under_that_name(self, orders: Shop, name: str) -> None:
+        orders.land(f"orders/{name}", GOOD)
+        orders.build()
+        assert orders.rows("SELECT _source_file FROM silver.orders WHERE order_id = 'a1'") == [
+            (f"orders/{name}",)
+        ]
+        settled(orders)
+
+    def test_a_name_that_is_no_text_is_refused(self, orders: Shop) -> None:
+        for name in (b"\xff.csv", b"\xfe.csv"):
+            orders.land(f"orders/{os.fsdecode(name)}", GOOD)
+        orders.build()
+        assert rejected(orders) == [
+            ("orders/\\udcfe.csv", ["file_refused", "bad_name"]),
+            ("orders/\\udcff.csv", ["file_refused", "bad_name"]),
+        ]
+        assert orders.rows("SELECT order_id FROM silver.orders") == [("good",)]
+        settled(orders)
+
+    def test_links_out_of_the_landing_zone_are_refused(self, orders: Shop, tmp_path: Path) -> None:
+        secret = tmp_path / "secret.csv"
+        secret.write_bytes(GOOD)
+        (orders.landing / "orders/out.csv").symlink_to(secret)
+        (orders.landing / "orders/in.csv").symlink_to(orders.landing / "orders/0.csv")
+        (orders.landing / "orders/nowhere.csv").symlink_to(tmp_path / "nowhere")
+        (orders.landing / "orders/folder.csv").symlink_to(tmp_path)
+        orders.build()
+        assert rejected(orders) == [("orders/out.csv", ["file_refused", "outside_landing"])]
+        assert orders.rows("SELECT _source_file FROM bronze.orders ORDER BY ALL") == [
+            ("orders/0.csv",),
+            ("orders/in.csv",),
+        ]
+        settled(orders)
+
+    def test_what_is_no_file_is_passed_over(self, orders: Shop) -> None:
+        (orders.landing / "orders/folder.csv").mkdir()
+        orders.land("orders/folder.csv/inner.csv", GOOD)
+        os.mkfifo(orders.landing / "orders/pipe.csv")
+        orders.build()
+        assert orders.rows("SELECT order_id FROM silver.orders") == [("good",)]
+        settled(orders)
+
+    def test_files_below_folders_are_read_where_the_pattern_says_so(self, orders: Shop) -> None:
+        orders.edit("bronze/orders.yaml", "orders/*.csv", "orders/**/*.csv")
+        orders.land("orders/order_month=1999-01-01/build=x/part-0.csv", GOOD)
+        orders.build()
+        assert orders.rows("SELECT order_id, order_month::VARCHAR FROM silver.orders ORDER BY 1") == [
+            ("a1", "2026-01-01"),
+            ("good", "2026-01-01"),
+        ]
+        settled(orders)
+
+
+# --- the same again, late, other bytes --------------------------------------------------------
+
+
+class TestLandedAgain:
+    def test_other_bytes_replace_the_batch_whatever_they_are(self, orders: Shop) -> None:
+        states: list[tuple[bytes, list[str], int]] = [
+            (GOOD, ["a1", "good"], 0),
+            (GOOD + b"a2\n", ["a1", "good"], 1),
+            (b"\xff\xfe\xff", ["good"], 1),
+            (b"", ["good"], 0),
+            (HEAD, ["good"], 0),
+            (GOOD.replace(b"a1", b"a3"), ["a3", "good"], 0),
+        ]
+        for data, rows, kept_out in states:
+            orders.land("orders/1.csv", data)
+            orders.build()
+            found = orders.rows("SELECT order_id FROM silver.orders ORDER BY 1")
+            assert ([row for (row,) in found], len(rejected(orders))) == (rows, kept_out), data
+            settled(orders)
+
+    def test_a_file_repaired_replaces_its_quarantine(self, orders: Shop) -> None:
+        orders.land("orders/1.csv", GOOD + b'a2,"bob\n')
+        orders.build()
+        assert rejected(orders) == [("orders/1.csv", ["unclosed_quote"])]
+        orders.land("orders/1.csv", GOOD + b'a2,"bob",1,2026-01-03\n')
+        orders.build()
+        assert rejected(orders) == []
+        assert orders.rows("SELECT count(*) FROM silver.orders") == [(3,)]
+        settled(orders)
+
+    def test_the_same_key_twice_is_superseded_by_the_later_file(self, orders: Shop) -> None:
+        orders.orders("1", ("a1", "ann", 1, "2026-01-02"), ("a1", "bob", 2, "2026-01-03"))
+        orders.orders("2", ("a1", "cid", 3, "2026-01-02"))
+        result = orders.build()
+        assert orders.rows("SELECT customer FROM silver.orders WHERE order_id = 'a1'") == [("cid",)]
+        (silver,) = [t for t in result.tables if t.table == "shop.silver.orders"]
+        assert (silver.rows_in, silver.rows_out, silver.superseded) == (4, 2, 2)
+        settled(orders)
+
+    def test_a_late_row_is_in_its_own_month(self, orders: Shop) -> None:
+        orders.build()
+        orders.orders("9", ("late", "ann", 1, "2025-12-31"), ("new", "ann", 1, "2026-01-31"))
+        orders.build()
+        assert orders.rows("SELECT order_id, order_month::VARCHAR FROM silver.orders ORDER BY 1") == [
+            ("good", "2026-01-01"),
+            ("late", "2025-12-01"),
+            ("new", "2026-01-01"),
+        ]
+        settled(orders)
+
+
+# --- values -----------------------------------------------------------------------------------
+
+
+class TestValues:
+    def test_rows_without_a_time_stay_in_bronze_s_quarantine(self, orders: Shop) -> None:
+        times = ["", "never", "2026-02-30", "2026-13-01", "20260101", "2026-1-1", "٢٠٢٦-٠١-٠١"]
+        orders.orders("1", *((f"x{n}", "ann", 1, time) for n, time in enumerate(times)))
+        orders.build()
+        assert rejected(orders) == [("orders/1.csv", ["outside_partition"])] * len(times)
+        assert orders.rows("SELECT order_id FROM silver.orders") == [("good",)]
+        settled(orders)
+
+    def test_bad_values_go_to_silver_s_quarantine_with_their_rule_and_row(
+        self, orders: Shop
+    ) -> None:
+        orders.edit("silver/orders.yaml", "name: amount, ", "name: amount, required: true, ")
+        values = [b"1001", b"", b"1.5", b"-5", b"NaN", b"1e3", b"9" * 400, b" 7", b"7"]
+        lines = b"".join(b"x%d,ann,%s,2026-01-02\n" % (n, v) for n, v in enumerate(values))
+        orders.edit("silver/orders.yaml", "rows:", "max_quarantined: 1\n    rows:")
+        orders.land("orders/1.csv", HEAD + lines + b"y,,1,2026-01-02\n")
+        orders.build()
+        kept_out = orders.rows(
+            "SELECT _row, _violations FROM silver.orders__quarantine ORDER BY _row"
+        )
+        assert kept_out == [
+            (2, ["amount_plausible"]),
+            *((n, ["amount_required"]) for n in range(3, 10)),
+            (11, ["customer_required"]),
+        ]
+        assert orders.rows("SELECT order_id FROM silver.orders ORDER BY 1") == [("good",), ("x8",)]
+        settled(orders)
+
+    def test_partition_values_are_only_text(self, tmp_path: Path) -> None:
+        shop = Shop(tmp_path, ("bronze.sales", "silver.sales"))
+        regions = ["../../etc", "a/b=c", "%2F %", "line\nbreak", "'; --", " x ", ".", "a\\b", "☃"]
+        shop.sales("1", *((f"s{n}", region) for n, region in enumerate(regions)))
+        shop.build()
+        found = shop.rows("SELECT area FROM silver.sales ORDER BY sale_id")
+        assert [area for (area,) in found] == regions
+        settled(shop)
+
+
+# --- drift ------------------------------------------------------------------------------------
+
+
+class TestDriftInFiles:
+    @pytest.mark.parametrize(
+        ("policy", "rules"),
+        [
+            ("refuse_file", ["file_refused", "extra_column"]),
+            ("quarantine_file", ["extra_column"]),
+            ("ignore", None),
+        ],
+    )
+    def test_a_new_column(self, orders: Shop, policy: str, rules: list[str] | None) -> None:
+        orders.edit("bronze/orders.yaml", "    partition:", f"    columns: {{extra: {policy}}}\n    partition:")
+        orders.land("orders/1.csv", b"tip,order_id,customer,amount,ordered\n2,a1,ann,1,2026-01-02\n")
+        result = orders.build()
+        assert rejected(orders) == ([("orders/1.csv", rules)] if rules else [])
+        expected = [("good",)] if rules else [("a1",), ("good",)]
+        assert orders.rows("SELECT order_id FROM silver.orders ORDER BY 1") == expected
+        if policy != "refuse_file":
+            assert "'tip' is not in the contract" in "".join(result.tables[0].warnings)
+        settled(orders)
+
+    @pytest.mark.parametrize("policy", ["refuse_file", "null"])
+    def test_a_dropped_column(self, orders: Shop, policy: str) -> None:
+        orders.edit("bronze/orders.yaml", "    partition:", f"    columns: {{missing: {policy!r}}}\n    partition:")
+        orders.land("orders/1.csv", b"order_id,customer,ordered\na1,ann,2026-01-02\n")
+        orders.build()
+        if policy == "null":
+            assert orders.rows("SELECT amount FROM bronze.orders WHERE order_id = 'a1'") == [(None,)]
+        else:
+            assert rejected(orders) == [("orders/1.csv", ["file_refused", "missing_column"])]
+        settled(orders)
+
+    def test_a_changed_type(self, tmp_path: Path) -> None:
+        shop = Shop(tmp_path, ("none",))
+        columns = ("n BIGINT", "s VARCHAR")
+        shop.write("bronze/p.yaml", corpus.contract("parquet", columns, name="p", path="p/*"))
+        shop.land("p/0", corpus.good("parquet", columns))
+        shop.land("p/1", corpus.good("parquet", ("n INTEGER", "s VARCHAR")))
+        shop.land("p/2", corpus.good("parquet", ("n VARCHAR", "s VARCHAR")))
+        shop.build()
+        assert shop.rows("SELECT n FROM bronze.p ORDER BY n") == [(7,), (8,)]
+        assert rejected(shop, "bronze.p") == [("p/2", ["file_refused", "wrong_type"])]
+        settled(shop)
+
+
+_COLUMNS = {
+    "order_id": "VARCHAR, primaryKey: true",
+    "customer": "VARCHAR, required: true",
+    "amount": "INTEGER",
+    "ordered": "DATE",
+    "_source_file": "VARCHAR",
+    "_row": "BIGINT",
+    "order_month": "DATE",
+}
+_LAKE = "partition: {column: order_month, grain: month, event: ordered}\nrows: {from: bronze.orders}"
+
+
+class TestDriftInContracts:
+    @pytest.fixture
+    def built(self, orders: Shop) -> Shop:
+        orders.write("silver/orders.yaml", shop_contract("silver", "orders", _COLUMNS, _LAKE))
+        orders.orders("1", ("a1", "ann", 5, "2026-02-02"))
+        orders.build()
+        return orders
+
+    def _change(self, shop: Shop, columns: Mapping[str, str], old: str, new: str) -> list[str]:
+        """The reasons of the plan; afterwards it is built and settled."""
+        before = shop.snapshot("silver.orders").version
+        shop.write("silver/orders.yaml", shop_contract("silver", "orders", columns, _LAKE))
+        text = (shop.domain / "silver/orders.sql").read_text(encoding="utf-8")
+        *rest, last = text.rpartition(old) if old in text else ("", "", text)
+        shop.write("silver/orders.sql", "".join([rest[0], new, last]) if old else text)
+        plan = shop.todo()
+        assert set(plan) == {("silver.orders", f"2026-0{n}-01") for n in (1, 2)}
+        (reasons,) = {tuple(r) for r in plan.values()}
+        shop.build()
+        settled(shop)
+        # All partitions in one commit, whatever it took.
+        assert shop.snapshot("silver.orders").version - before in (1, 2)
+        return list(reasons)
+
+    def test_a_column_is_added(self, built: Shop) -> None:
+        columns = {**_COLUMNS, "tip": "INTEGER"}
+        built.edit("silver/orders.sql", "_row, order_month\nFROM typed", "_row, order_month, tip\nFROM typed")
+        built.edit("silver/orders.sql", "_landed_at, order_month", "_landed_at, order_month, CAST(NULL AS INTEGER) AS tip")
+        reasons = self._change(built, columns, "", "")
+        assert {r.split(" column")[0] for r in reasons} >= {"contract changed"}
+        assert built.rows("SELECT order_id, amount, tip FROM silver.orders ORDER BY 1") == [
+            ("a1", 5, None),
+            ("good", 1, None),
+        ]
+
+    def test_a_column_is_dropped(self, built: Shop) -> None:
+        columns = {k: v for k, v in _COLUMNS.items() if k != "amount"}
+        built.edit("silver/orders.sql", "customer, amount, ordered", "customer, ordered")
+        reasons = self._change(built, columns, "", "")
+        assert "contract changed" in " ".join(reasons)
+        with pytest.raises(Exception, match="amount"):
+            built.rows("SELECT amount FROM silver.orders")
+
+    def test_a_column_is_renamed(self, built: Shop) -> None:
+        columns = {("total" if k == "amount" else k): v for k, v in _COLUMNS.items()}
+        built.edit("silver/orders.sql", "customer, amount, ordered", "customer, amount AS total, ordered")
+        reasons = self._change(built, columns, "", "")
+        assert "contract changed" in " ".join(reasons)
+        assert built.rows("SELECT total FROM silver.orders ORDER BY 1") == [(1,), (5,)]
+
+    def test_a_type_is_changed(self, built: Shop) -> None:
+        columns = _COLUMNS | {"amount": "DOUBLE"}
+        built.edit("silver/orders.sql", "customer, amount, ordered", "customer, CAST(amount AS DOUBLE) AS amount, ordered")
+        reasons = self._change(built, columns, "", "")
+        assert "contract changed" in " ".join(reasons)
+        assert built.rows("SELECT amount, typeof(amount) FROM silver.orders ORDER BY 1") == [
+            (1.0, "DOUBLE"),
+            (5.0, "DOUBLE"),
+        ]
+
+    def test_bronze_is_read_again_when_its_columns_change(self, orders: Shop) -> None:
+        orders.build()
+        orders.edit("bronze/orders.yaml", "  - {name: customer, logicalType: string, physicalType: VARCHAR}\n", "")
+        orders.edit("bronze/orders.yaml", "    partition:", "    columns: {extra: ignore}\n    partition:")
+        orders.edit("silver/orders.sql", "order_id, customer,\n", "order_id, 'x' AS customer,\n")
+        (reasons,) = [r for (t, _), r in orders.todo().items() if t == "bronze.orders"]
+        assert {r.split()[0] for r in reasons} == {"contract", "SQL"}
+        orders.build()
+        assert "customer" not in [name for name, *_ in orders.rows("DESCRIBE FROM bronze.orders")]
+        settled(orders)
+
+
+# --- size -------------------------------------------------------------------------------------
+
+
+def test_the_limit_of_a_file_is_the_contracts(orders: Shop) -> None:
+    orders.land("orders/big.csv", GOOD + b"x" * 2000)
+    orders.edit("bronze/orders.yaml", "format: csv}", "format: csv, max_bytes: 1000}")
+    orders.build()
+    assert rejected(orders) == [("orders/big.csv", ["file_refused", "too_large"])]
+    (reason,) = orders.rows("SELECT _raw FROM bronze.orders__quarantine")[0]
+    assert "'max_bytes' under 'source'" in reason
+    orders.edit("bronze/orders.yaml", "max_bytes: 1000", "max_bytes: 10000")
+    orders.build()
+    assert rejected(orders) == [("orders/big.csv", ["ragged_line"])]
+    assert orders.rows("SELECT order_id FROM silver.orders ORDER BY 1") == [("a1",), ("good",)]
+    settled(orders)
