@@ -84,7 +84,7 @@ def _keys(at: str, kind: type) -> str:
 
 
 def _default(value: object) -> str:
-    if hasattr(value, "model_fields") or value in (None, (), {}):
+    if hasattr(type(value), "model_fields") or value in (None, (), {}):
         return ""
     if hasattr(value, "total_seconds"):
         return code("0 days") if not value else code(value)
@@ -106,14 +106,17 @@ def _type(kind: object) -> str:
         return "mapping"
     if isinstance(kind, type) and hasattr(kind, "__members__"):
         return ", ".join(code(value) for value in kind)
-    names = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}
-    name = getattr(kind, "__name__", str(kind))
-    return names.get(
-        name,
-        {"timedelta": "duration"}.get(
-            name, "mapping" if "." not in name and hasattr(kind, "model_fields") else name
-        ),
-    )
+    return _TYPES.get(getattr(kind, "__name__", str(kind)), "mapping")
+
+
+_TYPES = {
+    "bool": "true or false",
+    "date": "date",
+    "float": "number",
+    "int": "whole number",
+    "str": "text",
+    "timedelta": "duration",
+}
 
 
 def rules() -> str:

@@ -10,9 +10,9 @@ __all__ = ["code", "described", "entries", "marked", "table"]
 
 
 def described(thing: type, section: str = "Attributes") -> dict[str, str]:
-    """Name → text of one section of a Google docstring, of the class and of its bases."""
+    """Name → text of one section of a Google docstring, of the class and of our bases of it."""
     found: dict[str, str] = {}
-    for kind in reversed(thing.__mro__):
+    for kind in (k for k in reversed(thing.__mro__) if k.__module__.startswith("lakehouse")):
         found |= entries(inspect.cleandoc(kind.__dict__.get("__doc__") or ""), section)
     return found
 

@@ -322,7 +322,7 @@ class Contract:
 
     @functools.cached_property
     def gates(self) -> str:
-        """Ten hex digits of what can block a target: when it changes, a blocked one is tried again."""
+        """Ten hex digits of what can block: when it changes, a blocked target is tried again."""
         rules = [[r.id, r.type, dict(r.kwargs), r.mostly] for r in self.rules]
         waivers = [w.model_dump() for w in self.lake.waivers]
         return digest(rules, waivers, self.lake.max_quarantined)

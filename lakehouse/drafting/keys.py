@@ -15,11 +15,15 @@ from lakehouse.drafting.columns import Seen
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["different", "key", "months", "time"]
+__all__ = ["different", "grain", "key", "time"]
 
 #: An id may come again, with other values, in this share of the records at most.
 _REPEATED = 0.05
+#: With fewer records it may be chance that a column tells them apart.
 _FEW_ROWS = 500
+#: Records that a partition should have on average.
+_WORTH = 100
+_MANY_MONTHS = 240
 
 
 def different(con: duckdb.DuckDBPyConnection, names: Sequence[str]) -> int:
@@ -50,7 +54,9 @@ def key(con: duckdb.DuckDBPyConnection, columns: Sequence[Seen], records: int) -
         least = 1 - _REPEATED if _is_id(one.name) else 1.0
         if one.distinct >= least * records and (_names_rows(one) or one.rows >= _FEW_ROWS):
             return (one.name,)
-    few = [c for c in usable if c.distinct > 1 and (_names_rows(c) or c.type == "VARCHAR")][:10]
+    few = [
+        c for c in usable if 1 < c.distinct < records and (_names_rows(c) or c.type == "VARCHAR")
+    ][:10]
     for size in (2, 3):
         for some in itertools.combinations(few, size):
             names = tuple(c.name for c in some)
@@ -75,13 +81,18 @@ def time(columns: Sequence[Seen], rows: int) -> str | None:
     known = [c for c in times if c.nulls + c.unreadable <= 0.05 * c.rows]
     other = re.compile(r"birth|dob|expir|due|valid|updat|modif|until|end|_to$|deliver|export")
     known.sort(key=lambda c: bool(other.search(c.name)))
-    for column in known:
-        if rows >= _FEW_ROWS and months(column) >= 2:
-            return column.name
-    return None
+    return next((column.name for column in known if grain(column, rows)), None)
 
 
-def months(column: Seen) -> int:
+def grain(column: Seen, rows: int) -> str | None:
+    """The shortest period that gives partitions worth their files; None where none does."""
+    count = _months(column)
+    if 2 <= count <= _MANY_MONTHS and rows >= count * _WORTH:
+        return "month"
+    return "year" if count > 12 and rows >= count / 12 * _WORTH else None
+
+
+def _months(column: Seen) -> int:
     """The calendar months from a column's first time to its last; 0 where they are no dates."""
     try:
         first, last = (

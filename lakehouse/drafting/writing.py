@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from lakehouse.drafting.columns import Seen
-from lakehouse.drafting.keys import months
+from lakehouse.drafting.keys import grain
 from lakehouse.drafting.survey import Survey
 
 __all__ = ["Draft", "draft"]
@@ -23,7 +23,6 @@ _LOGICAL = {
     "DATE": "date",
     "TIMESTAMPTZ": "timestamp",
 }
-_MANY_YEARS = 240
 _LONGEST = 40
 #: That nothing is missing in fewer records says little.
 _ENOUGH = 100
@@ -71,7 +70,7 @@ class _Cut:
         self.grain = "month"
         self.column: str | None = None
         if self.event:
-            self.grain = "year" if months(self.event) > _MANY_YEARS else "month"
+            self.grain = grain(self.event, survey.rows) or "month"
             self.column = f"{self.event.name}_{self.grain}"
             while self.column in [c.name for c in survey.columns]:
                 self.column += "_start"

@@ -41,8 +41,11 @@ class Corpus:
         self.result = self.shop.build()
         self.builds = {(b["table"], b["label"]): b for b in self.shop.builds() if b["label"]}
         self.left = self.shop.todo()
+        self.bronze = {t.name: self._published(t, "bronze") for t in self.tables}
+        self.silver = {t.name: self._published(t, "silver") for t in self.tables}
+        self.rejected = {t.name: self._rejected(t) for t in self.tables}
 
-    def published(self, table: Table, layer: str) -> dict[str, list[tuple[Any, ...]]]:
+    def _published(self, table: Table, layer: str) -> dict[str, list[tuple[Any, ...]]]:
         """File → its rows, in their order."""
         columns = ", ".join(table.columns)
         found = defaultdict(list)
@@ -52,7 +55,7 @@ class Corpus:
             found[file].append(tuple(row))
         return found
 
-    def rejected(self, table: Table) -> dict[str, list[tuple[int | None, list[str]]]]:
+    def _rejected(self, table: Table) -> dict[str, list[tuple[int | None, list[str]]]]:
         """File → the records in quarantine."""
         found = defaultdict(list)
         for file, row, rules, raw in self.shop.rows(
@@ -123,8 +126,8 @@ class TestCorpus:
 
     def test_each_file_has_its_verdict(self, built: Corpus) -> None:
         for table in built.tables:
-            bronze, silver = built.published(table, "bronze"), built.published(table, "silver")
-            rejected = built.rejected(table)
+            bronze, silver = built.bronze[table.name], built.silver[table.name]
+            rejected = built.rejected[table.name]
             for name, case in table.cases.items():
                 file = _file(table, name)
                 assert bronze[file] == case.rows, name
@@ -133,7 +136,7 @@ class TestCorpus:
 
     def test_the_good_files_beside_them_are_published(self, built: Corpus) -> None:
         for table in built.tables:
-            silver, rejected = built.published(table, "silver"), built.rejected(table)
+            silver, rejected = built.silver[table.name], built.rejected[table.name]
             for beside in ("0 good", "zz good"):
                 assert len(silver[f"{table.name}/{beside}"]) == 1, table
                 assert f"{table.name}/{beside}" not in rejected, table
@@ -200,8 +203,8 @@ class TestNames:
             "'; DROP TABLE orders; --.csv",
             '"quoted".csv',
             "order_month=2026-01-01.csv",
-            "__HIVE_DEFAULT_PARTITION__=.csv".lstrip("_"),
-            "..csv.csv".lstrip("."),
+            "HIVE_DEFAULT_PARTITION__=.csv",
+            "a..csv.csv",
             "a\\b.csv",
             "[x]*?.csv",
             "$HOME ~ {a,b}.csv",
@@ -255,7 +258,9 @@ class TestNames:
         orders.edit("bronze/orders.yaml", "orders/*.csv", "orders/**/*.csv")
         orders.land("orders/order_month=1999-01-01/build=x/part-0.csv", GOOD)
         orders.build()
-        assert orders.rows("SELECT order_id, order_month::VARCHAR FROM silver.orders ORDER BY 1") == [
+        assert orders.rows(
+            "SELECT order_id, order_month::VARCHAR FROM silver.orders ORDER BY 1"
+        ) == [
             ("a1", "2026-01-01"),
             ("good", "2026-01-01"),
         ]
@@ -305,7 +310,9 @@ class TestLandedAgain:
         orders.build()
         orders.orders("9", ("late", "ann", 1, "2025-12-31"), ("new", "ann", 1, "2026-01-31"))
         orders.build()
-        assert orders.rows("SELECT order_id, order_month::VARCHAR FROM silver.orders ORDER BY 1") == [
+        assert orders.rows(
+            "SELECT order_id, order_month::VARCHAR FROM silver.orders ORDER BY 1"
+        ) == [
             ("good", "2026-01-01"),
             ("late", "2025-12-01"),
             ("new", "2026-01-01"),
@@ -368,8 +375,14 @@ class TestDriftInFiles:
         ],
     )
     def test_a_new_column(self, orders: Shop, policy: str, rules: list[str] | None) -> None:
-        orders.edit("bronze/orders.yaml", "    partition:", f"    columns: {{extra: {policy}}}\n    partition:")
-        orders.land("orders/1.csv", b"tip,order_id,customer,amount,ordered\n2,a1,ann,1,2026-01-02\n")
+        orders.edit(
+            "bronze/orders.yaml",
+            "    partition:",
+            f"    columns: {{extra: {policy}}}\n    partition:",
+        )
+        orders.land(
+            "orders/1.csv", b"tip,order_id,customer,amount,ordered\n2,a1,ann,1,2026-01-02\n"
+        )
         result = orders.build()
         assert rejected(orders) == ([("orders/1.csv", rules)] if rules else [])
         expected = [("good",)] if rules else [("a1",), ("good",)]
@@ -380,11 +393,17 @@ class TestDriftInFiles:
 
     @pytest.mark.parametrize("policy", ["refuse_file", "null"])
     def test_a_dropped_column(self, orders: Shop, policy: str) -> None:
-        orders.edit("bronze/orders.yaml", "    partition:", f"    columns: {{missing: {policy!r}}}\n    partition:")
+        orders.edit(
+            "bronze/orders.yaml",
+            "    partition:",
+            f"    columns: {{missing: {policy!r}}}\n    partition:",
+        )
         orders.land("orders/1.csv", b"order_id,customer,ordered\na1,ann,2026-01-02\n")
         orders.build()
         if policy == "null":
-            assert orders.rows("SELECT amount FROM bronze.orders WHERE order_id = 'a1'") == [(None,)]
+            assert orders.rows("SELECT amount FROM bronze.orders WHERE order_id = 'a1'") == [
+                (None,)
+            ]
         else:
             assert rejected(orders) == [("orders/1.csv", ["file_refused", "missing_column"])]
         settled(orders)
@@ -411,7 +430,9 @@ _COLUMNS = {
     "_row": "BIGINT",
     "order_month": "DATE",
 }
-_LAKE = "partition: {column: order_month, grain: month, event: ordered}\nrows: {from: bronze.orders}"
+_LAKE = (
+    "partition: {column: order_month, grain: month, event: ordered}\nrows: {from: bronze.orders}"
+)
 
 
 class TestDriftInContracts:
@@ -422,62 +443,75 @@ class TestDriftInContracts:
         orders.build()
         return orders
 
-    def _change(self, shop: Shop, columns: Mapping[str, str], old: str, new: str) -> list[str]:
-        """The reasons of the plan; afterwards it is built and settled."""
-        before = shop.snapshot("silver.orders").version
-        shop.write("silver/orders.yaml", shop_contract("silver", "orders", columns, _LAKE))
-        text = (shop.domain / "silver/orders.sql").read_text(encoding="utf-8")
-        *rest, last = text.rpartition(old) if old in text else ("", "", text)
-        shop.write("silver/orders.sql", "".join([rest[0], new, last]) if old else text)
-        plan = shop.todo()
-        assert set(plan) == {("silver.orders", f"2026-0{n}-01") for n in (1, 2)}
-        (reasons,) = {tuple(r) for r in plan.values()}
-        shop.build()
-        settled(shop)
-        # All partitions in one commit, whatever it took.
-        assert shop.snapshot("silver.orders").version - before in (1, 2)
-        return list(reasons)
-
-    def test_a_column_is_added(self, built: Shop) -> None:
-        columns = {**_COLUMNS, "tip": "INTEGER"}
-        built.edit("silver/orders.sql", "_row, order_month\nFROM typed", "_row, order_month, tip\nFROM typed")
-        built.edit("silver/orders.sql", "_landed_at, order_month", "_landed_at, order_month, CAST(NULL AS INTEGER) AS tip")
-        reasons = self._change(built, columns, "", "")
-        assert {r.split(" column")[0] for r in reasons} >= {"contract changed"}
-        assert built.rows("SELECT order_id, amount, tip FROM silver.orders ORDER BY 1") == [
-            ("a1", 5, None),
-            ("good", 1, None),
-        ]
-
-    def test_a_column_is_dropped(self, built: Shop) -> None:
-        columns = {k: v for k, v in _COLUMNS.items() if k != "amount"}
-        built.edit("silver/orders.sql", "customer, amount, ordered", "customer, ordered")
-        reasons = self._change(built, columns, "", "")
-        assert "contract changed" in " ".join(reasons)
-        with pytest.raises(Exception, match="amount"):
-            built.rows("SELECT amount FROM silver.orders")
-
-    def test_a_column_is_renamed(self, built: Shop) -> None:
-        columns = {("total" if k == "amount" else k): v for k, v in _COLUMNS.items()}
-        built.edit("silver/orders.sql", "customer, amount, ordered", "customer, amount AS total, ordered")
-        reasons = self._change(built, columns, "", "")
-        assert "contract changed" in " ".join(reasons)
-        assert built.rows("SELECT total FROM silver.orders ORDER BY 1") == [(1,), (5,)]
-
-    def test_a_type_is_changed(self, built: Shop) -> None:
-        columns = _COLUMNS | {"amount": "DOUBLE"}
-        built.edit("silver/orders.sql", "customer, amount, ordered", "customer, CAST(amount AS DOUBLE) AS amount, ordered")
-        reasons = self._change(built, columns, "", "")
-        assert "contract changed" in " ".join(reasons)
-        assert built.rows("SELECT amount, typeof(amount) FROM silver.orders ORDER BY 1") == [
-            (1.0, "DOUBLE"),
-            (5.0, "DOUBLE"),
-        ]
+    @pytest.mark.parametrize(
+        ("columns", "edits", "query", "rows"),
+        [
+            (
+                {**_COLUMNS, "tip": "INTEGER"},
+                {
+                    "order_month\n  FROM bronze": "order_month, CAST(NULL AS INTEGER) AS tip\n  FROM bronze",
+                    "order_month\nFROM typed": "order_month, tip\nFROM typed",
+                },
+                "amount, tip",
+                [(1, None), (5, None)],
+            ),
+            (
+                {k: v for k, v in _COLUMNS.items() if k != "amount"},
+                {"customer, amount, ordered": "customer, ordered"},
+                "order_id",
+                [("a1",), ("good",)],
+            ),
+            (
+                {("total" if k == "amount" else k): v for k, v in _COLUMNS.items()},
+                {"customer, amount, ordered": "customer, amount AS total, ordered"},
+                "total",
+                [(1,), (5,)],
+            ),
+            (
+                _COLUMNS | {"amount": "DOUBLE"},
+                {
+                    "customer, amount, ordered": "customer, CAST(amount AS DOUBLE) AS amount, ordered"
+                },
+                "amount, typeof(amount)",
+                [(1.0, "DOUBLE"), (5.0, "DOUBLE")],
+            ),
+        ],
+        ids=["added", "dropped", "renamed", "type"],
+    )
+    def test_all_partitions_follow_in_one_commit(
+        self,
+        built: Shop,
+        columns: Mapping[str, str],
+        edits: Mapping[str, str],
+        query: str,
+        rows: list[tuple[Any, ...]],
+    ) -> None:
+        before = built.snapshot("silver.orders")
+        built.write("silver/orders.yaml", shop_contract("silver", "orders", columns, _LAKE))
+        for old, new in edits.items():
+            built.edit("silver/orders.sql", old, new)
+        assert {(t.key, tuple(r.code for r in t.reasons)) for t in built.plan().targets} == {
+            (f"2026-0{n}-01", ("SQL changed", "contract changed")) for n in (1, 2)
+        }
+        built.build()
+        assert built.rows(f"SELECT {query} FROM silver.orders ORDER BY ALL") == rows
+        assert [name for name, *_ in built.rows("DESCRIBE FROM silver.orders")] == [*columns]
+        after = built.snapshot("silver.orders")
+        assert not {f.path for f in before.files} & {f.path for f in after.files}
+        # An added column may come first, as metadata alone.
+        assert after.version - before.version <= (2 if "tip" in columns else 1)
+        settled(built)
 
     def test_bronze_is_read_again_when_its_columns_change(self, orders: Shop) -> None:
         orders.build()
-        orders.edit("bronze/orders.yaml", "  - {name: customer, logicalType: string, physicalType: VARCHAR}\n", "")
-        orders.edit("bronze/orders.yaml", "    partition:", "    columns: {extra: ignore}\n    partition:")
+        orders.edit(
+            "bronze/orders.yaml",
+            "  - {name: customer, logicalType: string, physicalType: VARCHAR}\n",
+            "",
+        )
+        orders.edit(
+            "bronze/orders.yaml", "    partition:", "    columns: {extra: ignore}\n    partition:"
+        )
         orders.edit("silver/orders.sql", "order_id, customer,\n", "order_id, 'x' AS customer,\n")
         (reasons,) = [r for (t, _), r in orders.todo().items() if t == "bronze.orders"]
         assert {r.split()[0] for r in reasons} == {"contract", "SQL"}
