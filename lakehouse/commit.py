@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 from lakehouse import snapshot as snapshots
 from lakehouse.catalog import Table
 from lakehouse.engines.base import Staged, StagedFile
-from lakehouse.engines.kernel import QUARANTINE_COLUMNS
+from lakehouse.engines.writer import QUARANTINE_COLUMNS
 from lakehouse.errors import CommitConflict, CommitError, SchemaChangeError, cause
 from lakehouse.snapshot import File, Snapshot
 from lakehouse.storage import Storage

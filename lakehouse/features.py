@@ -101,7 +101,7 @@ def read(lake: Lake, pinned: Window, model: ModelDeclaration) -> pa.Table:
     import duckdb
 
     from lakehouse.audit import quote
-    from lakehouse.engines.kernel import mount
+    from lakehouse.engines.inputs import mount
 
     part = pinned.table.contract.lake.partition
     one = Input(

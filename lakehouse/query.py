@@ -13,7 +13,8 @@ from lakehouse.build import Lake
 from lakehouse.catalog import Table, find
 from lakehouse.commit import quarantine_of
 from lakehouse.engines.base import Input, InputFile
-from lakehouse.engines.kernel import QUARANTINE_COLUMNS, mount
+from lakehouse.engines.inputs import mount
+from lakehouse.engines.writer import QUARANTINE_COLUMNS
 from lakehouse.errors import CatalogError
 from lakehouse.ledger import TABLES as OPS
 from lakehouse.ledger import Ledger, schema_of

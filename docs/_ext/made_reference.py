@@ -11,7 +11,7 @@ import re
 import typing
 from collections.abc import Callable, Mapping
 
-from source import errors, events, flows
+from source import error_tree, errors, events, flows
 from texts import code, described, marked, table
 
 MARK = re.compile(r"^<!-- made: ([a-z-]+) -->$", re.MULTILINE)
@@ -229,6 +229,7 @@ def _option(option: object) -> str:
 MADE: Mapping[str, Callable[[], str]] = {
     "commands": commands,
     "contract-keys": contract_keys,
+    "error-tree": error_tree,
     "errors": errors,
     "events": events,
     "flows": flows,

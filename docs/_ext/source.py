@@ -10,7 +10,7 @@ from pathlib import Path
 
 from texts import code, entries, marked, table
 
-__all__ = ["emitted", "errors", "events", "flows"]
+__all__ = ["emitted", "error_tree", "errors", "events", "flows"]
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,7 +21,7 @@ def errors() -> str:
 
     raised = _raised(set(tree.__all__))
     made = []
-    for name in _by_depth(tree):
+    for name in _in_order(tree):
         kind = getattr(tree, name)
         made.append(f"## {name}\n\n{marked(inspect.cleandoc(kind.__doc__ or '').splitlines()[0])}")
         made.append(f"Exit code {kind.exit_code}.\n")
@@ -30,7 +30,22 @@ def errors() -> str:
     return "\n\n".join(made)
 
 
-def _by_depth(tree: object) -> list[str]:
+def error_tree() -> str:
+    """The classes as a tree."""
+    from lakehouse.errors import LakehouseError
+
+    return "```\n" + "\n".join(["LakehouseError", *_branches(LakehouseError)]) + "\n```\n"
+
+
+def _branches(kind: type, indent: str = "") -> Iterator[str]:
+    below = kind.__subclasses__()
+    for child in below:
+        last = child is below[-1]
+        yield f"{indent}{'└──' if last else '├──'} {child.__name__}"
+        yield from _branches(child, indent + ("    " if last else "│   "))
+
+
+def _in_order(tree: object) -> list[str]:
     """The classes of the module in the order in which they are written."""
     kinds = [k for k in vars(tree).values() if inspect.isclass(k) and k.__name__ in tree.__all__]  # type: ignore[attr-defined]
     return [k.__name__ for k in kinds]

@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import json
 import tempfile
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote as url_quote
 
 from lakehouse import audit, landing, sql
 from lakehouse.audit import OUTSIDE_PARTITION, literal, quote
-from lakehouse.contract import LANDED_COLUMNS, digest
-from lakehouse.engines.base import Input, Staged, StagedFile, Task
+from lakehouse.engines.base import Staged, Task
+from lakehouse.engines.inputs import mount
+from lakehouse.engines.writer import Writer
 from lakehouse.errors import EngineError
 from lakehouse.interval import Grain
-from lakehouse.planning import NO_ROWS
-from lakehouse.types import arrow
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-__all__ = ["QUARANTINE_COLUMNS", "mount", "stage"]
+__all__ = ["stage"]
 
-#: What a quarantine table has besides its table's columns, with DuckDB types.
-QUARANTINE_COLUMNS = {"_violations": "VARCHAR[]", "_build": "VARCHAR", "_raw": "VARCHAR"}
-
-_ROW_GROUP = 250_000
 _SAMPLES = 5
-_LONGEST_STRING_STATISTIC = 64
 
 
 def stage(task: Task) -> Staged:
@@ -99,7 +88,7 @@ def _stage(task: Task, con: duckdb.DuckDBPyConnection, began: float) -> Staged:
     numbers = _numbers(task, con)
     rejected = rejects.num_rows if rejects is not None else 0
     rows_in, superseded, samples = _lineage(task, con, records, numbers["rows"])
-    writer = _Writer(task, con)
+    writer = Writer(task, con)
     files = writer.publish()
     quarantine = writer.quarantine(rejects)
     return Staged(
@@ -122,60 +111,6 @@ def _stage(task: Task, con: duckdb.DuckDBPyConnection, began: float) -> Staged:
 
 
 # --- what is read -----------------------------------------------------------------------------
-
-
-def mount(con: duckdb.DuckDBPyConnection, one: Input, name: str | None = None) -> None:
-    """An input as a view over just its files; the partition value comes from the log.
-
-    Args:
-        con: A connection.
-        one: What to mount.
-        name: The view's name where it is not the input's: ``domain.layer.table``.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.dataset as ds
-
-    filesystem, form = one.storage.arrow(), ds.ParquetFileFormat()
-    column = one.partition_column
-    schema = pa.schema([(name, _arrow(kind)) for name, kind in one.types.items()])
-
-    def expression(value: str | None) -> Any:
-        if column is None:
-            return None
-        if value is None:
-            return pc.field(column).is_null()
-        typed = dt.date.fromisoformat(value) if one.types[column] == "DATE" else value
-        return pc.field(column) == pa.scalar(typed, arrow(one.types[column]))
-
-    fragments = [
-        form.make_fragment(
-            f"{one.storage.root}/{file.path}",
-            filesystem,
-            partition_expression=expression(file.partition),
-        )
-        for file in one.files
-    ]
-    files = f"_{one.name.replace('.', '_')}"
-    con.register(files, ds.FileSystemDataset(fragments, schema, form, filesystem))
-    where = ""
-    if one.event is not None and one.lower is not None:
-        dated = one.types[one.event] == "DATE"
-        where = f" WHERE {quote(one.event)} >= {literal(one.lower.date() if dated else one.lower)}"
-    *outer, last = (name or one.name).split(".")
-    if len(outer) == 2:
-        con.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {quote(outer[0])}")
-    schema_name = ".".join(map(quote, outer))
-    con.execute(f"CREATE SCHEMA IF NOT EXISTS {schema_name}")
-    con.execute(
-        f"CREATE VIEW {schema_name}.{quote(last)} AS SELECT * FROM temp.{quote(files)}{where}"
-    )
-
-
-def _arrow(kind: str) -> pa.DataType:
-    import pyarrow as pa
-
-    return pa.list_(arrow(kind.removesuffix("[]"))) if kind.endswith("[]") else arrow(kind)
 
 
 def _read_batch(
@@ -298,150 +233,3 @@ def _check_row_law(staged: Staged, task: Task) -> None:
         f"a join in {task.contract.path.removesuffix('.yaml')}.sql multiplies or drops rows of "
         f"{task.rows_from or 'its input'}: join on a key that is unique",
     )
-
-
-# --- what is written --------------------------------------------------------------------------
-
-
-@dataclass
-class _Writer:
-    task: Task
-    con: duckdb.DuckDBPyConnection
-
-    def __post_init__(self) -> None:
-        part = self.task.contract.lake.partition
-        self.column = part.column if part else None
-        self.filesystem = self.task.storage.arrow()
-        self.builds: list[str] = []
-
-    def publish(self) -> tuple[StagedFile, ...]:
-        """One file per partition written; a zero-row marker where nothing is left to publish."""
-        good = "len(_violations) = 0"
-        if self.task.batch is None or self.column is None:
-            return (self._file(self.task.partition, good),)
-        column = quote(self.column)
-        found = self.con.execute(
-            f"SELECT DISTINCT CAST({column} AS VARCHAR) FROM _audited WHERE {good} ORDER BY 1"
-        ).fetchall()
-        kind = self.task.contract.types[self.column]
-        return tuple(
-            self._file(value, f"{good} AND {column} = CAST({literal(value)} AS {kind})")
-            for (value,) in found
-        ) or (self._file(None, "FALSE"),)
-
-    def _file(self, partition: str | None, where: str) -> StagedFile:
-        content = self._content(where)
-        build = f"{self.task.wanted}-{content}"
-        self.builds.append(build)
-        columns = [c for c in self.task.contract.types if c != self.column]
-        path = self._path(partition, build)
-        query = f"SELECT {', '.join(map(quote, columns))} FROM _audited WHERE {where}"
-        size, rows = _write(self.con, query, self.filesystem, f"{self.task.storage.root}/{path}")
-        return StagedFile(path, size, rows, partition, self._stats(where, rows))
-
-    def _content(self, where: str) -> str:
-        """An order-independent hash: count and sum of row hashes, with the columns' names."""
-        bronze = self.task.batch is not None
-        columns = {
-            name: kind
-            for name, kind in self.task.contract.types.items()
-            if name != self.column and (bronze or name not in LANDED_COLUMNS)
-        }
-        hashed = ", ".join(map(quote, columns)) or "NULL"
-        found = self.con.execute(
-            f"SELECT count(*), CAST(sum(CAST(hash({hashed}) AS HUGEINT)) AS VARCHAR) "
-            f"FROM _audited WHERE {where}"
-        ).fetchall()[0]
-        return digest(found, columns) if found[0] else NO_ROWS
-
-    def _path(self, partition: str | None, build: str) -> str:
-        parts = []
-        if self.column is not None:
-            value = "__HIVE_DEFAULT_PARTITION__" if partition is None else partition
-            parts.append(f"{self.column}={url_quote(value, safe='')}")
-        if self.task.batch is not None:
-            parts.append(f"batch={self.task.batch.id}")
-        return "/".join([*parts, f"build={build}", f"part-{uuid.uuid4().hex}.parquet"])
-
-    def _stats(self, where: str, rows: int) -> str:
-        """Delta statistics: exact bounds of key and time columns, in the log's own form."""
-        contract = self.task.contract
-        told = {
-            name: kind
-            for name, kind in contract.types.items()
-            if name != self.column and (name in contract.key or kind in ("DATE", "TIMESTAMPTZ"))
-        }
-        if not rows or not told:
-            return json.dumps({"numRecords": rows})
-        asked = ", ".join(
-            f"min({quote(n)}), max({quote(n)}), count(*) - count({quote(n)})"
-            + (f", max(length({quote(n)}))" if kind == "VARCHAR" else ", 0")
-            for n, kind in told.items()
-        )
-        found = self.con.execute(f"SELECT {asked} FROM _audited WHERE {where}").fetchall()[0]
-        low, high, null = {}, {}, {}
-        for i, name in enumerate(told):
-            least, most, nulls, longest = found[4 * i : 4 * i + 4]
-            null[name] = nulls
-            if least is not None and (longest or 0) <= _LONGEST_STRING_STATISTIC:
-                low[name], high[name] = _statistic(least), _statistic(most)
-        return json.dumps(
-            {"numRecords": rows, "minValues": low, "maxValues": high, "nullCount": null}
-        )
-
-    def quarantine(self, rejects: pa.Table | None) -> tuple[StagedFile, ...]:
-        """The rows kept out, with the rules they violate; no file when there are none."""
-        build = self.builds[0]
-        columns = ", ".join(map(quote, self.task.contract.types))
-        query = (
-            f"SELECT {columns}, _violations, {literal(build)} AS _build, "
-            "CAST(NULL AS VARCHAR) AS _raw FROM _audited WHERE len(_violations) > 0"
-        )
-        if rejects is not None and rejects.num_rows:
-            self.con.register("_rejects", rejects)
-            query += f" UNION ALL SELECT {self._rejected_columns()}, _violations, "
-            query += f"{literal(build)}, _raw FROM _rejects"
-        if not self.con.execute(f"SELECT count(*) FROM ({query})").fetchall()[0][0]:
-            return ()
-        path = f"build={build}/part-{uuid.uuid4().hex}.parquet"
-        root = f"{self.task.storage.root}__quarantine"
-        size, rows = _write(self.con, query, self.filesystem, f"{root}/{path}")
-        return (StagedFile(path, size, rows, None, json.dumps({"numRecords": rows})),)
-
-    def _rejected_columns(self) -> str:
-        assert self.task.batch is not None
-        known = {"_source_file": "_source_file", "_row": "_row"}
-        known["_batch"] = literal(self.task.batch.id)
-        return ", ".join(
-            f"CAST({known.get(name, 'NULL')} AS {kind})"
-            for name, kind in self.task.contract.types.items()
-        )
-
-
-def _statistic(value: object) -> object:
-    if isinstance(value, dt.datetime):
-        return value.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    if isinstance(value, dt.date):
-        return value.isoformat()
-    return value
-
-
-def _write(
-    con: duckdb.DuckDBPyConnection, query: str, filesystem: Any, path: str
-) -> tuple[int, int]:
-    """Stream a query into one Parquet file; (bytes, rows)."""
-    import pyarrow.fs
-    import pyarrow.parquet as pq
-
-    if isinstance(filesystem, pyarrow.fs.LocalFileSystem):
-        filesystem.create_dir(path.rsplit("/", 1)[0], recursive=True)
-    rows = 0
-    reader = con.sql(query).to_arrow_reader(_ROW_GROUP)
-    with (
-        filesystem.open_output_stream(path) as sink,
-        pq.ParquetWriter(sink, reader.schema, compression="zstd") as writer,
-    ):
-        for batch in reader:
-            rows += batch.num_rows
-            writer.write_batch(batch)
-    return int(filesystem.get_file_info(path).size), rows

@@ -16,7 +16,7 @@ from lakehouse.build import Lake
 from lakehouse.catalog import Table
 from lakehouse.contract import Column, Rule
 from lakehouse.contract.rules import columns_of
-from lakehouse.engines.kernel import mount
+from lakehouse.engines.inputs import mount
 from lakehouse.errors import CatalogError, EngineError
 
 if TYPE_CHECKING:

@@ -30,12 +30,13 @@ def check_name(kind: str, name: str) -> None:
         CatalogError: It cannot.
     """
     good = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-    good = good if good[:1].isalpha() else f"my_{good}".rstrip("_")
+    if not good[:1].isalpha() or good in _RESERVED or _is_word(good):
+        good = f"my_{good}".rstrip("_")
     found = None
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         found = "not lower-case letters, digits and _, beginning with a letter"
     elif name in _RESERVED or _is_word(name):
-        found, good = f"{name!r} has a meaning of its own", f"my_{name}"
+        found = f"{name!r} has a meaning of its own"
     if found:
         raise CatalogError(f"name a {kind} {name!r}", found, f"for example {good!r}")
 

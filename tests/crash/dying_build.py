@@ -13,7 +13,7 @@ from typing import Any
 from shop import Shop
 
 from lakehouse import audit, commit, ledger
-from lakehouse.engines import kernel
+from lakehouse.engines import kernel, writer
 
 
 def die() -> None:
@@ -40,7 +40,7 @@ def dying(owner: Any, name: str, count: int, *, after: bool) -> None:
 
 #: Where a builder may be killed: (owner, function, after its call rather than before).
 POINTS: dict[str, tuple[Any, str, bool]] = {
-    "staging": (kernel, "_write", True),
+    "staging": (writer, "_write", True),
     "staged": (kernel, "stage", True),
     "audit": (audit, "judge", False),
     "before the quarantine commit": (commit, "_publish_quarantine", False),

@@ -16,7 +16,9 @@ from corpus import Case
 from shop import Shop
 from shop import contract as shop_contract
 
+from lakehouse.build import Event
 from lakehouse.contract import digest
+from lakehouse.errors import StorageError
 from lakehouse.planning import NO_ROWS
 
 # --- the corpus -------------------------------------------------------------------------------
@@ -304,6 +306,22 @@ class TestLandedAgain:
         assert orders.rows("SELECT customer FROM silver.orders WHERE order_id = 'a1'") == [("cid",)]
         (silver,) = [t for t in result.tables if t.table == "shop.silver.orders"]
         assert (silver.rows_in, silver.rows_out, silver.superseded) == (4, 2, 2)
+        settled(orders)
+
+    def test_a_file_replaced_while_it_is_read_is_read_by_the_next_build(self, orders: Shop) -> None:
+        orders.build()
+        orders.land("orders/1.csv", GOOD)
+
+        def replace(event: Event) -> None:
+            if event.kind == "planned":
+                orders.land("orders/1.csv", GOOD.replace(b"ann", b"bob") + b"\n")
+
+        with pytest.raises(StorageError, match="replaced after it was listed") as raised:
+            orders.build(on_event=replace)
+        assert "plan again" in raised.value.remedy
+        assert orders.rows("SELECT order_id FROM silver.orders") == [("good",)]
+        orders.build()
+        assert orders.rows("SELECT customer FROM silver.orders WHERE order_id = 'a1'") == [("bob",)]
         settled(orders)
 
     def test_a_late_row_is_in_its_own_month(self, orders: Shop) -> None:

@@ -51,7 +51,7 @@ def lawful(got: Landed) -> None:
 
 
 PIECES = [b",", b'"', b"\n", b"\r", b"\r\n", b'""', b"\n\n", b"x", b"1", "é".encode(), b"\xff"]
-PIECES += [b"\0", b" ", b"\xef\xbb\xbf", b'x,y\n"p","q"\n', b"a,b\n", b'"x\ny",z\n']
+PIECES += [b"\\", b"#", b"\0", b" ", b"\xef\xbb\xbf", b'x,y\n"p","q"\n', b"a,b\n", b'"x\ny",z\n']
 noise = st.lists(st.sampled_from(PIECES), max_size=40).map(b"".join)
 encodings = st.sampled_from(["utf-8", "latin-1", "utf-16", "cp1252", "shift_jis", "gb18030"])
 
@@ -73,6 +73,26 @@ json_noise = st.lists(
 @given(st.binary(max_size=200) | json_noise, encodings)
 def test_json_lines_of_any_bytes(data: bytes, encoding: str) -> None:
     lawful(landed(data, contract(format="jsonl", encoding=encoding)))
+    lawful(landed(data, contract(format="json", encoding=encoding)))
+    lawful(landed(b"[" + data + b"]", contract(format="json", records="$[*]")))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["a", "b", "c", "l"]), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@unhurried
+@given(json_values, st.sampled_from([None, "$[*]", "$.l[*]", "$.l[*].l[*]", "$[0][*]"]))
+def test_any_json_document_is_read(document: object, records: str | None) -> None:
+    data = json.dumps(document).encode()
+    lawful(landed(data, contract(format="json", records=records)))
+    lawful(landed(data + b"\n" + data, contract(format="jsonl", records=records)))
 
 
 @unhurried
@@ -81,15 +101,47 @@ def test_parquet_of_any_bytes(data: bytes, magic: bytes) -> None:
     lawful(landed(magic + data + magic, contract(format="parquet")))
 
 
+@st.composite
+def damaged_parquet(draw: st.DrawFn) -> bytes:
+    """A file with some other bytes in it, or cut off."""
+    out = pa.BufferOutputStream()
+    codec = draw(st.sampled_from(["none", "snappy", "zstd"]))
+    table = pa.table({"a": [str(n % 7) for n in range(50)], "b": ["é", None] * 25})
+    pq.write_table(table, out, compression=codec, row_group_size=20)
+    data = bytearray(out.getvalue().to_pybytes())
+    for at, byte in draw(st.lists(st.tuples(st.integers(0, len(data) - 1), st.integers(0, 255)))):
+        data[at] = byte
+    return bytes(data[: draw(st.integers(len(data) // 2, len(data)))])
+
+
 @unhurried
-@given(noise, st.integers(1, 64), st.booleans(), st.sampled_from(['"', "'", ""]))
-@example(b'x","y\n', 8, False, '"')
-@example(b"\xef\xbb\xbfx,y\n", 1, False, '"')
-@example(b'"x\n' + b"1,2\n" * 99 + b'",y\n', 1000, False, '"')
-def test_fast_and_careful_reading_agree(data: bytes, chunk: int, extra: bool, quote: str) -> None:
+@given(damaged_parquet())
+def test_a_damaged_parquet_file_is_refused_or_read(data: bytes) -> None:
+    lawful(landed(data, contract(format="parquet")))
+
+
+marks = st.sampled_from(
+    [('"', "", ""), ("'", "", ""), ("", "", ""), ('"', "\\", ""), ('"', "", "#")]
+)
+marks |= st.sampled_from([("", "\\", "#"), ("'", "\\", "#")])
+PLAIN = ('"', "", "")
+
+
+@unhurried
+@given(noise, st.integers(1, 64), st.booleans(), marks)
+@example(b'x","y\n', 8, False, PLAIN)
+@example(b"\xef\xbb\xbfx,y\n", 1, False, PLAIN)
+@example(b'"x\n' + b"1,2\n" * 99 + b'",y\n', 1000, False, PLAIN)
+@example(b'1,2\n#"\n3,"4"\n', 1, False, ('"', "", "#"))
+def test_fast_and_careful_reading_agree(
+    data: bytes, chunk: int, extra: bool, marks: tuple[str, str, str]
+) -> None:
+    quote, escape, comment = marks
     policy = ColumnPolicy(extra="ignore" if extra else "quarantine_file")
     data = (b"b,c,a\n" if extra else b"b,a\n") + data
-    declared = contract(policy, format="csv", quote=quote, null_values=("", "1"))
+    declared = contract(
+        policy, format="csv", quote=quote, escape=escape, comment=comment, null_values=("", "1")
+    )
     with pytest.MonkeyPatch.context() as patch:
         whole = landed(data, declared)
         patch.setattr(delimited, "_LARGEST", chunk * 4)
@@ -114,6 +166,19 @@ def test_written_csv_is_read_as_it_was(rows: list[tuple[str, str]], quoting: int
     out = io.StringIO(newline="")
     csv.writer(out, quoting=quoting).writerows([("a", "b"), *rows])
     got = landed(out.getvalue().encode(), contract(format="csv", null_values=()))
+    assert pairs(got) == rows
+    assert got.rejects.num_rows == 0
+
+
+@unhurried
+@given(st.lists(st.tuples(texts, texts)), st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]))
+def test_csv_written_with_escapes_is_read_as_it_was(
+    rows: list[tuple[str, str]], quoting: int
+) -> None:
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, quoting=quoting, escapechar="\\", doublequote=False)
+    writer.writerows([("a", "b"), *rows])
+    got = landed(out.getvalue().encode(), contract(format="csv", escape="\\", null_values=()))
     assert pairs(got) == rows
     assert got.rejects.num_rows == 0
 

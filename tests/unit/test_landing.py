@@ -185,3 +185,48 @@ def test_an_unknown_encoding_is_the_contracts_fault(tmp_path: Path) -> None:
     for encoding in ("utf-9", "hex"):
         with pytest.raises(ContractError, match="no such encoding"):
             landed(tmp_path, GOOD, contract(encoding=encoding))
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ({"delimiter": '"'}, "one character for two purposes"),
+        ({"escape": "#", "comment": "#"}, "one character for two purposes"),
+        ({"delimiter": "\n"}, "separates lines"),
+        ({"comment": "\0"}, "separates lines"),
+        ({"kind": "jsonl", "delimiter": ";"}, "'delimiter' with format jsonl"),
+        ({"kind": "parquet", "skip_lines": 1}, "'skip_lines' with format parquet"),
+        ({"kind": "csv", "records": "$[*]"}, "'records' with format csv"),
+        ({"skip_lines": -1}, "skip_lines"),
+        ({"max_bytes": 0}, "max_bytes"),
+        ({"escape": "ab"}, "escape"),
+        ({"skip_line": 1}, "unknown key 'skip_line'"),
+    ],
+)
+def test_options_that_cannot_be_meant(options: dict[str, Any], found: str) -> None:
+    with pytest.raises(ContractError) as raised:
+        contract(**options)
+    assert found in raised.value.found
+
+
+def test_rows_keep_their_line_among_lines_that_are_no_records(tmp_path: Path) -> None:
+    declared = contract(skip_lines=1, comment="#")
+    got = landed(tmp_path, b"report\n# one\n\na,b\n#\n1,2\n\n# x\n3,4\n", declared)
+    assert got.rows["_row"].to_pylist() == [6, 9]
+    assert got.records == 2
+
+
+def test_comments_in_a_long_file_slow_nothing_else(tmp_path: Path) -> None:
+    lines = [b"a,b"] + [b'%d,"#"' % n for n in range(200_000)]
+    lines[150_000:150_000] = [b"# comment", b"#"]
+    got = landed(tmp_path, b"\n".join(lines), contract(comment="#"))
+    assert got.rejects.num_rows == 0
+    assert got.rows["a"].to_pylist() == [str(n) for n in range(200_000)]
+    assert got.rows["_row"].to_pylist()[149_998:150_000] == [150_000, 150_003]
+
+
+def test_the_raw_record_of_a_quarantined_parquet_file_shows_any_value(tmp_path: Path) -> None:
+    times = pa.array([2**62], pa.timestamp("us", "UTC"))
+    data = parquet(n=[1], s=["x"], z=times)
+    got = landed(tmp_path, data, contract("parquet", columns=TYPED))
+    assert "4611686018427387904" in got.rejects["_raw"].to_pylist()[0]
