@@ -76,10 +76,11 @@ class Table:
             return self.query.id
         lake = self.contract.lake
         assert lake.source is not None
-        options = lake.source.model_dump(exclude={"path", "batch"}, exclude_none=True)
+        # Defaults are left out: a new option must not rebuild every lake.
+        options = lake.source.model_dump(exclude={"path", "batch"}, exclude_defaults=True)
         expression = lake.partition.expression if lake.partition else None
         names = [self.contract.physical_names] if self.contract.physical_names else []
-        policy = lake.columns.model_dump()
+        policy = lake.columns.model_dump(exclude_defaults=True)
         return digest(sql.KERNEL_MEANING, options, policy, expression, *names)
 
     @property

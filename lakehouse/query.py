@@ -110,12 +110,14 @@ def _named(sql: str) -> set[str]:
     """The tables a query names as ``schema.table`` (or with its domain before)."""
     import sqlglot
     from sqlglot import exp
-    from sqlglot.errors import SqlglotError
+    from sqlglot.errors import ParseError, SqlglotError
 
     try:
         parsed = sqlglot.parse(sql, read="duckdb")
     except SqlglotError as error:
-        raise CatalogError("run the query", str(error)[:300], "correct the SQL") from error
+        first = error.errors[0] if isinstance(error, ParseError) and error.errors else None
+        found = f"line {first['line']}: {first['description']}" if first else str(error)[:300]
+        raise CatalogError("run the query", found, "correct the SQL") from error
     tables = (t for tree in parsed if tree for t in tree.find_all(exp.Table) if t.db)
     return {".".join(part.name for part in t.parts) for t in tables}
 

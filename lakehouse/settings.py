@@ -25,11 +25,10 @@ class Settings(BaseSettings):
         s3_path_style: Address buckets by path rather than by host name.
         s3_profile: An AWS profile; empty for the standard chain.
         dask_address: A Dask scheduler; empty for a cluster of threads in this process.
-        spark_master: Reserved for the Spark engine.
         worker_memory: The memory one target may use before it spills.
         engine_threshold: ``auto`` routes targets larger than this to a cluster engine.
         threads: Targets built side by side; 0 means one per core.
-        signing_key: Reserved: stored models are signed with ``<state>/keys/models.key``.
+        signing_key: Signs stored models; empty: ``<state>/keys/models.key``, made at first use.
     """
 
     model_config = SettingsConfigDict(
@@ -45,7 +44,6 @@ class Settings(BaseSettings):
     s3_path_style: bool = True
     s3_profile: str = ""
     dask_address: str = ""
-    spark_master: str = ""
     worker_memory: ByteSize = ByteSize(2 * 1024**3)
     engine_threshold: ByteSize = ByteSize(2 * 1024**3)
     threads: int = Field(0, ge=0)

@@ -51,7 +51,8 @@ def plan(session: Session, select: Sequence[str] = ()) -> tuple[Plan, Mapping[st
         found = session.targets(table, pending, seen)
         pending[table.short] = _pending(table, found)
         targets += found
-    return Plan(tuple(targets)), seen
+    vanished = [told for table in tables for told in session.vanished(table, seen[table.short])]
+    return Plan(tuple(targets), len(tables), tuple(vanished)), seen
 
 
 def _pending(table: Table, targets: Sequence[Target]) -> Pending:

@@ -119,6 +119,19 @@ class Session:
         ]
         return snapshots.landed(self.lake.place(table), changed)
 
+    def vanished(self, table: Table, actual: Snapshot) -> list[str]:
+        """In words, what stays of a bronze table although its landing files are gone."""
+        lake = table.contract.lake
+        if lake.source is None or lake.on_gone != "keep" or lake.source.batch != "file":
+            return []
+        gone = set(actual.batches) - {batch.id for batch in self.batches(table)}
+        if not gone:
+            return []
+        names = sorted(self.ledger.labels.get(batch, batch) for batch in gone)
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        kept = f"{table.short} keeps the rows of {', '.join(names[:3])}{more}"
+        return [f"{kept}, gone from the landing zone (on_gone: keep)"]
+
     def _labels(self) -> Mapping[str, str]:
         known = {b.id: b.label for batches in self._batches.values() for b in batches}
         return {**self.ledger.labels, **known}

@@ -102,8 +102,10 @@ def _reason_json(reason: Reason) -> dict[str, str]:
 
 
 def _show_plan(session: Session, found: Plan) -> None:
+    for warning in found.warnings:
+        screen.say(f"note: {warning}")
     if not found.targets:
-        screen.say(f"nothing to do: {len(session.domain.tables)} tables are as declared")
+        screen.say(f"nothing to do: {found.tables} tables are as declared")
         return
     rows = []
     for group in found.groups():

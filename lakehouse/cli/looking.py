@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -179,8 +180,15 @@ def _rules(audits: list[dict[str, Any]]) -> list[list[Any]]:
     ]
 
 
+def _json(value: object) -> object:
+    # Sums of whole numbers come as decimals.
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return str(value)
+
+
 def _echo(value: Any) -> None:
-    click.echo(json.dumps(value, default=str))
+    click.echo(json.dumps(value, default=_json))
 
 
 @click.command()

@@ -219,7 +219,7 @@ class Properties(_Strict):
     on_gone: Literal["keep", "remove"] = "keep"
     reads: dict[str, Read] = {}
     rows: Rows | None = None
-    engine: Literal["auto", "dask", "local", "spark"] = "auto"
+    engine: Literal["auto", "dask", "local"] = "auto"
     waivers: tuple[Waiver, ...] = ()
     accepts: tuple[str, ...] = ()
     max_quarantined: Annotated[float, Field(ge=0, le=1)] = 0.5

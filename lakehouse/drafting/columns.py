@@ -13,7 +13,10 @@ from lakehouse.drafting.readings import NULL_WORDS, READINGS, Reading, best
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["Seen", "text", "typed"]
+__all__ = ["EMAIL", "Seen", "text", "typed"]
+
+#: The note of a column that names people.
+EMAIL = "e-mail addresses, so it is classified as restricted"
 
 #: The share of values that must be readable for a type to be proposed.
 _READABLE = 0.95
@@ -179,8 +182,9 @@ def _meant(con: duckdb.DuckDBPyConnection, name: str, old: str) -> Seen:
 
 def _text_notes(con: duckdb.DuckDBPyConnection, name: str) -> list[str]:
     column = quote(name)
-    ((total, lists, codes, cases),) = con.execute(
+    ((total, lists, emails, codes, cases),) = con.execute(
         f"SELECT count({column}), count(*) FILTER (WHERE regexp_matches({column}, '^[[{{]')), "
+        f"count(*) FILTER (WHERE regexp_matches({column}, '^[^@ ]+@[^@ ]+[.][A-Za-z]+$')), "
         f"count(*) FILTER (WHERE regexp_matches({column}, '^0[0-9]+$')), "
         f"count(DISTINCT {column}) - count(DISTINCT lower(trim({column}))) FROM landed"
     ).fetchall()
@@ -189,6 +193,8 @@ def _text_notes(con: duckdb.DuckDBPyConnection, name: str) -> list[str]:
         notes.append("nothing but NULL was seen, so text is a guess")
     elif lists == total:
         notes.append("JSON text; a list gets a table of its own with --records")
+    elif emails * 2 > total:
+        notes.append(EMAIL)
     if codes:
         notes.append("kept as text for its leading zeros")
     if cases:

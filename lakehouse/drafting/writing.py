@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from lakehouse.drafting.columns import Seen
+from lakehouse.drafting.columns import EMAIL, Seen
 from lakehouse.drafting.keys import grain
 from lakehouse.drafting.survey import Survey
 
@@ -151,7 +151,7 @@ def _landed(column: Seen, survey: Survey) -> Iterator[str]:
     named = f", physicalName: {_yaml(column.landed)}" if column.landed != column.name else ""
     yield (
         f"  - {{name: {_yaml(column.name)}, logicalType: {_LOGICAL[kind]}, "
-        f"physicalType: {kind}{named}}}"
+        f"physicalType: {kind}{named}{', classification: restricted' * (EMAIL in column.notes)}}}"
     )
 
 
@@ -190,7 +190,7 @@ def _sql(survey: Survey, table: str, cut: _Cut) -> str:
     lines += ["WITH typed AS (", "  SELECT", "    *"]
     for column in typed:
         lines[-1] += ","
-        lines.append(f"    -- {_told(column)}")
+        lines.append(f"    -- guess: {_plain('; '.join(_meaning(column)))}")
         lines.append(f"    {column.expression} AS {column.name}_value")
     lines += [f"  FROM bronze.{table}", ")"]
     source = "typed"
@@ -287,6 +287,8 @@ def _column(column: Seen, survey: Survey) -> Iterator[str]:
     yield f"  - name: {_yaml(column.name)}"
     yield f"    logicalType: {_LOGICAL[column.type]}"
     yield f"    physicalType: {column.type}"
+    if EMAIL in column.notes:
+        yield "    classification: restricted"
     if column.name in survey.key:
         yield "    primaryKey: true"
         yield f"    primaryKeyPosition: {survey.key.index(column.name) + 1}"
@@ -345,22 +347,26 @@ def _bookkeeping(survey: Survey, cut: _Cut) -> Iterator[str]:
 
 def _told(column: Seen) -> str:
     """What was seen of a column, on one line."""
-    parts = [column.reading.name if column.reading else ""]
-    parts.append(f"{column.null_share:.1%} NULL in {column.rows:,}")
-    if column.distinct:
-        parts.append(f"{column.distinct:,} different")
-    parts.append(_range(column))
+    seen = [f"{column.null_share:.1%} NULL in {column.rows:,}", f"{column.distinct:,} different"]
+    return "guess: " + _plain(
+        "; ".join([*_meaning(column), *seen, *filter(None, [_range(column)])])
+    )
+
+
+def _meaning(column: Seen) -> list[str]:
+    """How the values are read, and what is doubtful about that."""
+    parts = [column.reading.name] if column.reading else []
     if column.unreadable:
         wrong = ", ".join(repr(_short(value)) for value in column.examples)
         parts.append(f"{column.unreadable:,} cannot be read: {wrong}")
-    parts += column.notes
-    return "guess: " + _plain("; ".join(filter(None, parts)))
+    return [*parts, *column.notes]
 
 
 def _range(column: Seen) -> str:
+    """The values of a code, the first and last of what has an order; never names of people."""
     if column.type == "VARCHAR":
-        common = [f"{_short(value)} ({count:,})" for value, count in column.common[:5]]
-        return ", ".join(common) + (" …" if column.distinct > 5 else "")
+        few = column.distinct <= len(column.common)
+        return ", ".join(f"{_short(v)} ({n:,})" for v, n in column.common) if few else ""
     if column.least is None or column.greatest is None:
         return ""
     return f"{_short(column.least)} … {_short(column.greatest)}"

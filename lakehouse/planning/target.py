@@ -129,9 +129,16 @@ class Record:
 
 @dataclass(frozen=True)
 class Plan:
-    """All targets that are not as they should be, inputs first."""
+    """All targets that are not as they should be, inputs first.
+
+    Attributes:
+        targets: They.
+        tables: How many tables were looked at.
+        warnings: What a person should know and no build will change.
+    """
 
     targets: tuple[Target, ...]
+    tables: int = 0
     warnings: tuple[str, ...] = ()
 
     def groups(self) -> list[list[Target]]:

@@ -82,7 +82,10 @@ def tracking_uri(settings: Settings) -> str:
 
 
 def registry_of(settings: Settings) -> Registry:
-    """The model registry of these settings."""
+    """The model registry of these settings; its key is theirs, or the state folder's."""
+    own = settings.signing_key
+    if own is not None:
+        return Registry(tracking_uri(settings), SigningKey(own.get_secret_value().encode()))
     return Registry(tracking_uri(settings), SigningKey.at(settings.state / "keys"))
 
 
