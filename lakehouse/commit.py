@@ -35,6 +35,10 @@ __all__ = ["Commit", "append", "publish", "quarantine_of"]
 MAX_ACTIONS = 20_000
 _ATTEMPTS = 60
 _APP = "lake"
+_NOTHING = (
+    "nothing was published; see that the store answers ('lake doctor'), "
+    "then 'lake build' goes on where it stopped"
+)
 
 #: Nothing that one of the engines cannot read; only maintenance cleans the log.
 _CONFIGURATION = {
@@ -270,8 +274,7 @@ class _Transaction:
                 raise CommitError(
                     f"commit {len(adds)} files to {self.name}",
                     cause(failure),
-                    "nothing was published; see that the store answers ('lake doctor'), "
-                    "then 'lake build' goes on where it stopped",
+                    _NOTHING,
                 ) from failure
             time.sleep(random.uniform(0.01, min(2.0, 0.05 * 2**attempt)))
         raise CommitConflict(
@@ -304,11 +307,13 @@ class _Transaction:
                 # Tried again it would be a second metadata commit on top of the winner's.
                 commit_properties=CommitProperties(max_commit_retries=0),
             )
-        except (DeltaError, OSError):
+        except (DeltaError, OSError) as error:
             # Another builder was first; if not, opening says what is wrong.
             found = snapshots.open_table(self.storage)
             if found is None:
-                raise
+                raise CommitError(
+                    f"create {self.name} in {self.storage.uri}", cause(error), _NOTHING
+                ) from error
             return found
 
     def _write(

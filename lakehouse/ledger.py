@@ -291,9 +291,10 @@ def read_table(
     if not found.files:
         return []
     paths = [f"{storage.root}/{file.path}" for file in found.files]
-    table = ds.dataset(paths, schema, filesystem=storage.arrow(), format="parquet").to_table(
-        columns=list(columns) if columns else None
-    )
+    with storage.reaching(f"read {storage.uri}"):
+        table = ds.dataset(paths, schema, filesystem=storage.arrow(), format="parquet").to_table(
+            columns=list(columns) if columns else None
+        )
     return [dict(row) for row in table.to_pylist()]
 
 

@@ -207,7 +207,8 @@ def read(storage: Storage, name: str, version: int | None = None) -> Snapshot:
     table = open_table(storage, version)
     if table is None:
         return Snapshot(name, -1, ())
-    return of(table, name)
+    with storage.reaching(f"list the files of {name}"):
+        return of(table, name)
 
 
 def of(table: DeltaTable, name: str) -> Snapshot:
@@ -243,8 +244,9 @@ def landed(storage: Storage, files: Sequence[File]) -> dict[str, dict[str, dt.da
         of_batch = found.setdefault(file.batch or "", {})
         if file.rows:
             path = f"{storage.root}/{file.path}"
-            rows = ds.dataset(path, filesystem=storage.arrow(), format="parquet")
-            seen = rows.to_table(columns=columns).group_by(columns).aggregate([])
+            with storage.reaching(f"read {storage.uri}"):
+                rows = ds.dataset(path, filesystem=storage.arrow(), format="parquet")
+                seen = rows.to_table(columns=columns).group_by(columns).aggregate([])
             pairs = zip(*(seen[name].to_pylist() for name in columns), strict=True)
             of_batch |= {str(source): when for source, when in pairs}
     return found

@@ -7,15 +7,17 @@ a field that is printed.
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import functools
 import os
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
-from lakehouse.errors import StorageError, UnsafeStoreError
+from lakehouse.errors import LakehouseError, StorageError, UnsafeStoreError, cause
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
     import pyarrow.fs
 
 __all__ = ["Storage", "connect"]
+
+#: A server that sends nothing for so long is asked anew, a few times; then it counts as away.
+SILENCE_S = 15
+_CONNECT_S = 5
+_TRIES = 3
 
 #: Writers that race for one key in the probe; a store that lets two win loses commits.
 _PROBE_WRITERS = 8
@@ -79,7 +86,10 @@ class Storage:
             "AWS_REGION": self.region,
             "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": str(not self.path_style).lower(),
             "conditional_put": "etag",
-            "timeout": "60s",
+            "timeout": f"{SILENCE_S}s",
+            "connect_timeout": f"{_CONNECT_S}s",
+            "max_retries": str(2 * _TRIES),
+            "retry_timeout": f"{_TRIES * SILENCE_S}s",
             **self._keys(),
         }
         if self.endpoint:
@@ -111,7 +121,7 @@ class Storage:
         if not self.is_s3:
             return pyarrow.fs.LocalFileSystem()
         made: pyarrow.fs.FileSystem = _arrow_s3(
-            self.endpoint, self.region, self.path_style, *self._keys().values()
+            SILENCE_S, self.endpoint, self.region, self.path_style, *self._keys().values()
         )
         return made
 
@@ -124,15 +134,50 @@ class Storage:
         import s3fs
 
         keys = self._keys()
-        return s3fs.S3FileSystem(
+        made = s3fs.S3FileSystem(
             key=keys["AWS_ACCESS_KEY_ID"],
             secret=keys["AWS_SECRET_ACCESS_KEY"],
             token=keys.get("AWS_SESSION_TOKEN"),
             endpoint_url=self.endpoint or None,
             client_kwargs={"region_name": self.region},
-            config_kwargs={"s3": {"addressing_style": "path" if self.path_style else "auto"}},
+            config_kwargs=self._client(),
             use_listings_cache=False,
         )
+        # Around the client's own tries: it does not try a body again that breaks off.
+        made.retries = 2
+        return made
+
+    def _client(self) -> dict[str, Any]:
+        return {
+            "connect_timeout": _CONNECT_S,
+            "read_timeout": SILENCE_S,
+            "retries": {"total_max_attempts": _TRIES, "mode": "standard"},
+            "s3": {"addressing_style": "path" if self.path_style else "auto"},
+        }
+
+    @contextlib.contextmanager
+    def reaching(self, asked: str) -> Iterator[None]:
+        """Name whatever a client library raises inside: each has its own kinds.
+
+        Raises:
+            StorageError: Anything but an error of this library.
+        """
+        try:
+            yield
+        except LakehouseError:
+            raise
+        except Exception as error:
+            raise self.failed(asked, error) from error
+
+    def failed(self, asked: str, error: BaseException) -> StorageError:
+        """The error for a store that did not do as asked."""
+        remedy = (
+            f"check LAKE_URI, LAKE_S3_ENDPOINT ({self.endpoint or 'AWS'}) and the keys; "
+            "'lake up' starts a local S3 server"
+            if self.is_s3
+            else "check LAKE_URI, the folder's permissions and the free space"
+        )
+        return StorageError(asked, cause(error), remedy)
 
     def ensure(self) -> None:
         """Create the local folder, or see that the bucket answers.
@@ -140,32 +185,25 @@ class Storage:
         Raises:
             StorageError: It cannot be reached or written.
         """
-        try:
+        with self.reaching(f"reach {self.uri}"):
             if self.is_s3:
                 self.fsspec().ls(self.root.split("/")[0])
             else:
                 Path(self.root).mkdir(parents=True, exist_ok=True)
-        except StorageError:
-            raise
-        except Exception as error:
-            remedy = (
-                f"check LAKE_URI, LAKE_S3_ENDPOINT ({self.endpoint or 'AWS'}) and the keys; "
-                "'lake up' starts a local S3 server"
-                if self.is_s3
-                else "check LAKE_URI and the folder's permissions"
-            )
-            kind = f"{type(error).__name__}: {error}"
-            raise StorageError(f"reach {self.uri}", kind[:300], remedy) from error
 
     def probe(self) -> None:
         """Check, once per store, that racing conditional PUTs have exactly one winner.
 
         Raises:
             UnsafeStoreError: More or fewer than one writer won: commits could be lost.
+            StorageError: It cannot be reached or written.
         """
         self.ensure()
-        if not self.is_s3:
-            return
+        if self.is_s3:
+            with self.reaching(f"probe {self.uri}"):
+                self._probe()
+
+    def _probe(self) -> None:
         fs = self.fsspec()
         mark = f"{self.root}/ops/probe/conditional-put"
         if fs.exists(mark):
@@ -195,10 +233,10 @@ class Storage:
             aws_access_key_id=keys["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
             aws_session_token=keys.get("AWS_SESSION_TOKEN"),
+            # Tried again, a PUT that had won would seem to have lost.
             config=botocore.config.Config(
                 max_pool_connections=_PROBE_WRITERS,
-                retries={"total_max_attempts": 1},
-                s3={"addressing_style": "path" if self.path_style else "auto"},
+                **self._client() | {"retries": {"total_max_attempts": 1}},
             ),
         )
         bucket, _, name = key.partition("/")
@@ -230,7 +268,13 @@ def _credentials(profile: str, _given: tuple[str | None, ...]) -> Any:
 
 @functools.lru_cache(maxsize=4)
 def _arrow_s3(
-    endpoint: str, region: str, path_style: bool, key: str, secret: str, token: str | None = None
+    silence: int,
+    endpoint: str,
+    region: str,
+    path_style: bool,
+    key: str,
+    secret: str,
+    token: str | None = None,
 ) -> Any:
     import pyarrow.fs
 
@@ -243,8 +287,9 @@ def _arrow_s3(
         scheme="http" if scheme == "http" else "https",
         endpoint_override=host or None,
         force_virtual_addressing=not path_style,
-        connect_timeout=10,
-        request_timeout=60,
+        connect_timeout=_CONNECT_S,
+        request_timeout=silence,
+        retry_strategy=pyarrow.fs.AwsStandardS3RetryStrategy(max_attempts=_TRIES),
     )
 
 

@@ -82,7 +82,8 @@ class Source(_Strict):
         encoding: Of text files; a byte order mark is recognised.
         compression: ``auto`` goes by the file's first bytes.
         max_bytes: The largest file, as stored and as decompressed; larger ones are refused. Reading
-            a file takes up to four times its size in memory.
+            a file takes about four times its size in memory, twelve times where ``format`` is
+            ``json``: a large document is better delivered as JSON lines.
         batch: The files that are one build target: each, or those landed in an hour or a day.
     """
 

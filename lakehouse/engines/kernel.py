@@ -12,6 +12,7 @@ from lakehouse import audit, landing, sql
 from lakehouse.audit import OUTSIDE_PARTITION, literal, quote
 from lakehouse.engines.base import Staged, Task
 from lakehouse.engines.inputs import mount
+from lakehouse.engines.limits import beyond, unfit
 from lakehouse.engines.writer import Writer
 from lakehouse.errors import EngineError
 from lakehouse.interval import Grain
@@ -145,14 +146,14 @@ def _bronze_select(task: Task) -> str:
 
 
 def _audited(task: Task, select: str) -> str:
-    rules = list(audit.violations(task.contract))
+    rules = [*audit.violations(task.contract), *beyond(task.contract).values()]
     part, where = task.contract.lake.partition, ""
     if part is not None:
         column = quote(part.column)
         value = _partition_literal(task)
         if task.batch is not None:
             # Delta holds an empty partition value as NULL: such a row would belong nowhere.
-            none = f"({column} IS NULL OR CAST({column} AS VARCHAR) = '')"
+            none = f"({column} IS NULL OR CAST({column} AS VARCHAR) = '' OR {unfit(part)})"
             rules.append((OUTSIDE_PARTITION, none))
         elif task.reaches:
             where = f" WHERE {column} = {value} OR {column} IS NULL"

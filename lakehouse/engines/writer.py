@@ -12,6 +12,7 @@ from urllib.parse import quote as url_quote
 from lakehouse.audit import literal, quote
 from lakehouse.contract import LANDED_COLUMNS, digest
 from lakehouse.engines.base import StagedFile, Task
+from lakehouse.engines.limits import held, unheld
 from lakehouse.planning import NO_ROWS
 
 if TYPE_CHECKING:
@@ -123,10 +124,10 @@ class Writer:
     def quarantine(self, rejects: pa.Table | None) -> tuple[StagedFile, ...]:
         """The rows kept out, with the rules they violate; no file when there are none."""
         build = self.builds[0]
-        columns = ", ".join(map(quote, self.task.contract.types))
+        contract = self.task.contract
         query = (
-            f"SELECT {columns}, _violations, {literal(build)} AS _build, "
-            "CAST(NULL AS VARCHAR) AS _raw FROM _audited WHERE len(_violations) > 0"
+            f"SELECT {held(contract)}, _violations, {literal(build)} AS _build, "
+            f"{unheld(contract)} AS _raw FROM _audited WHERE len(_violations) > 0"
         )
         if rejects is not None and rejects.num_rows:
             self.con.register("_rejects", rejects)
@@ -151,7 +152,8 @@ class Writer:
 
 def _statistic(value: object) -> object:
     if isinstance(value, dt.datetime):
-        return value.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        # strftime writes the year 1 without its zeros.
+        return value.astimezone(dt.UTC).replace(tzinfo=None).isoformat("T", "microseconds") + "Z"
     if isinstance(value, dt.date):
         return value.isoformat()
     return value
@@ -168,11 +170,13 @@ def _write(
         filesystem.create_dir(path.rsplit("/", 1)[0], recursive=True)
     rows = 0
     reader = con.sql(query).to_arrow_reader(_ROW_GROUP)
-    with (
-        filesystem.open_output_stream(path) as sink,
-        pq.ParquetWriter(sink, reader.schema, compression="zstd") as writer,
-    ):
-        for batch in reader:
-            rows += batch.num_rows
-            writer.write_batch(batch)
-    return int(filesystem.get_file_info(path).size), rows
+    with filesystem.open_output_stream(path) as sink:
+        with pq.ParquetWriter(sink, reader.schema, compression="zstd") as writer:
+            for batch in reader:
+                rows += batch.num_rows
+                writer.write_batch(batch)
+        size = int(sink.tell())
+    stored = filesystem.get_file_info(path).size
+    if stored != size:
+        raise OSError(f"{path} has {stored} bytes in the store, {size} were written")
+    return size, rows

@@ -7,6 +7,7 @@ each line is a record; else it counts the records of the file from 1.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -104,8 +105,13 @@ class _Raw:
     def __init__(self, text: Text, start: int, end: int) -> None:
         self.text, self.start, self.end = text, start, end
 
+    @property
+    def body(self) -> bytes:
+        """The line as it is stored."""
+        return self.text.data[self.start : self.end]
+
     def __call__(self) -> str:
-        return self.text.show(self.text.data[self.start : self.end].rstrip(b"\r"))
+        return self.text.show(self.body.rstrip(b"\r"))
 
 
 class _Reading:
@@ -125,12 +131,20 @@ class _Reading:
 
     def line(self, body: bytes, line: int, raw: _Raw) -> None:
         """Take the records of one physical line."""
-        for record in self._of_line(body):
+        for i, record in enumerate(self._of_line(body)):
             self.count += 1
             if self.by_line:
                 self.add(record, line, raw)
             else:
-                self.add(record, self.count, raw if record.fault else _value_raw(record.value))
+                self.add(record, self.count, raw if record.fault else self._element(raw, i))
+
+    def _element(self, raw: _Raw, i: int) -> Callable[[], str]:
+        # Decoded once more where it is asked for: kept values would take most of the memory.
+        def show() -> str:
+            record = next(itertools.islice(self._of_line(raw.body), i, None))
+            return _value_raw(record.value)()
+
+        return show
 
     def _of_line(self, body: bytes) -> Iterator[Record]:
         document = _decoded(body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 from collections import defaultdict
@@ -11,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import corpus
+import pyarrow as pa
 import pytest
 from corpus import Case
-from shop import Shop
+from corpus.case import parquet
+from shop import FILES, Shop
 from shop import contract as shop_contract
 
 from lakehouse.build import Event
@@ -377,6 +380,88 @@ class TestValues:
         shop.build()
         found = shop.rows("SELECT area FROM silver.sales ORDER BY sale_id")
         assert [area for (area,) in found] == regions
+        settled(shop)
+
+
+_LOOSE = "CAST(date_trunc('month', TRY_CAST(ordered AS DATE)) AS DATE)"
+
+
+class TestBeyondTheCalendar:
+    @pytest.mark.parametrize(
+        "time",
+        ["0001-01-01", "9999-12-31", "0000-01-01", "99999-01-01", "0044-03-15 (BC)", "-infinity"],
+    )
+    def test_a_period_that_no_reader_could_hold_costs_its_row(
+        self, orders: Shop, time: str
+    ) -> None:
+        """Such a partition value in the log would make the table unreadable for good."""
+        text = (orders.domain / "bronze/orders.yaml").read_text(encoding="utf-8")
+        written = next(line for line in text.splitlines() if "expression:" in line)
+        orders.edit("bronze/orders.yaml", written, f'      expression: "{_LOOSE}"')
+        orders.orders("1", ("x", "ann", 1, time), ("a1", "ann", 1, "2026-01-02"))
+        orders.build()
+        ((_, rules),) = rejected(orders)
+        assert "outside_partition" in rules
+        assert orders.rows("SELECT order_id FROM silver.orders ORDER BY 1") == [("a1",), ("good",)]
+        settled(orders)
+
+    def test_the_first_and_last_years_that_are_a_period(self, orders: Shop) -> None:
+        orders.orders("1", ("x", "ann", 1, "0002-01-01"), ("y", "ann", 1, "9998-12-31"))
+        orders.write("gold/daily.yaml", FILES["gold/daily.yaml"])
+        orders.write("gold/daily.sql", FILES["gold/daily.sql"])
+        orders.build()
+        live = {f.partition for f in orders.snapshot("gold.daily").files}
+        assert live == {"0002-01-01", "2026-01-01", "9998-12-01"}
+        settled(orders)
+
+    def test_a_time_computed_beyond_it_is_shown_in_quarantine(self, orders: Shop) -> None:
+        orders.edit(
+            "silver/orders.sql",
+            "customer, amount, ordered",
+            "customer, amount, CAST(ordered + INTERVAL 3000 DAYS AS DATE) AS ordered",
+        )
+        orders.orders("1", ("x", "ann", 1, "9998-12-31"))
+        orders.edit("silver/orders.yaml", "rows:", "max_quarantined: 1\n    rows:")
+        orders.build()
+        found = orders.rows("SELECT ordered, _violations, _raw FROM silver.orders__quarantine")
+        assert found == [(None, ["ordered_range"], "ordered=10007-03-19")]
+        settled(orders)
+
+    def test_times_in_parquet_files(self, tmp_path: Path) -> None:
+        shop = Shop(tmp_path, ("none",))
+        columns = ("d DATE", "t TIMESTAMPTZ", "k VARCHAR")
+        shop.write("bronze/p.yaml", corpus.contract("parquet", columns, name="p", path="p/*"))
+        days = pa.array([0, 2**31 - 1, -(10**6), None], pa.int32()).cast(pa.date32())
+        times = pa.array([0, 0, 2**62, -(2**62)], pa.timestamp("us", "UTC"))
+        shop.land("p/1", parquet(d=days, t=times, k=["a", "b", "c", "d"]))
+        shop.build()
+        assert shop.rows("SELECT k FROM bronze.p ORDER BY k") == [("a",)]
+        kept_out = shop.rows("SELECT k, _violations, d, t FROM bronze.p__quarantine ORDER BY k")
+        assert kept_out == [
+            ("b", ["d_range"], None, dt.datetime(1970, 1, 1, tzinfo=dt.UTC)),
+            ("c", ["d_range", "t_range"], None, None),
+            ("d", ["t_range"], None, None),
+        ]
+        settled(shop)
+
+    def test_statistics_of_the_first_years_can_be_read(self, tmp_path: Path) -> None:
+        shop = Shop(tmp_path, ("none",))
+        shop.write(
+            "bronze/p.yaml", corpus.contract("parquet", ("t TIMESTAMPTZ",), name="p", path="p/*")
+        )
+        shop.land("p/1", parquet(t=[dt.datetime(1, 1, 1, tzinfo=dt.UTC)]))
+        shop.build()
+        place = shop.lake().place(shop.lake().domain("shop").table("bronze.p"))
+        log = Path(place.root, "_delta_log").glob("*.json")
+        assert any("0001-01-01T00:00:00.000000Z" in f.read_text().replace("\\", "") for f in log)
+        settled(shop)
+
+    def test_a_partition_value_too_long_for_a_directory(self, tmp_path: Path) -> None:
+        shop = Shop(tmp_path, ("bronze.sales", "silver.sales"))
+        shop.sales("1", ("s1", "x" * 240), ("s2", "x" * 300), ("s3", "☃" * 27), ("s4", "☃" * 60))
+        shop.build()
+        assert shop.rows("SELECT sale_id FROM silver.sales ORDER BY 1") == [("s1",), ("s3",)]
+        assert rejected(shop, "bronze.sales") == [("sales/1.csv", ["outside_partition"])] * 2
         settled(shop)
 
 

@@ -230,3 +230,23 @@ def test_the_raw_record_of_a_quarantined_parquet_file_shows_any_value(tmp_path: 
     data = parquet(n=[1], s=["x"], z=times)
     got = landed(tmp_path, data, contract("parquet", columns=TYPED))
     assert "4611686018427387904" in got.rejects["_raw"].to_pylist()[0]
+
+
+@pytest.mark.parametrize("kind", ["json", "jsonl"])
+def test_rejects_of_nested_records_hold_the_record_alone(kind: str, tmp_path: Path) -> None:
+    declared = contract(kind, ("p BIGINT",), records="$.l[*]")
+    got = landed(tmp_path, b'{"l":[{"p":1},{"p":"x", "q":[1.0]},{"p":2}]}', declared)
+    assert got.refused is None
+    assert got.rejects["_raw"].to_pylist() == ['{"p":1}', '{"p":"x","q":[1.0]}', '{"p":2}']
+    only = contract(kind, ("p BIGINT",), {"extra": "ignore"}, records="$.l[*]")
+    got = landed(tmp_path, b'{"l":[{"p":1},{"p":"x", "q":[1.0]},{"p":2}]}', only)
+    assert rejects(got) == [(2, ["p_type"])]
+    assert got.rejects["_raw"].to_pylist() == ['{"p":"x","q":[1.0]}']
+    assert got.rows["p"].to_pylist() == [1, 2]
+
+
+def test_many_json_records_are_read_in_order(tmp_path: Path) -> None:
+    lines = b"".join(b'{"a":%d,"b":"x"}\n' % n for n in range(25_000))
+    got = landed(tmp_path, lines.replace(b'{"a":12345,', b'{"a":12345;'), contract("jsonl"))
+    assert rejects(got) == [(12_346, ["broken_json"])]
+    assert got.rows["a"].to_pylist() == [str(n) for n in range(25_000) if n != 12_345]
