@@ -212,7 +212,7 @@ def _read(folder: Path, *, linted: bool) -> tuple[Domain, list[LakehouseError]]:
         files = {f.stem: f for f in sorted((folder / layer).glob("*")) if f.suffix in _SUFFIXES}
         for file in files.values():
             try:
-                table = _table(folder.name, layer, file.with_suffix(".yaml"))
+                table = _table(folder.name, layer, file.with_suffix(".yaml"), linted=linted)
                 tables[table.short] = table
             except LakehouseError as error:
                 problems.append(error)
@@ -226,7 +226,7 @@ def _read(folder: Path, *, linted: bool) -> tuple[Domain, list[LakehouseError]]:
     return domain, problems
 
 
-def _table(domain: str, layer: str, file: Path) -> Table:
+def _table(domain: str, layer: str, file: Path, *, linted: bool) -> Table:
     if not file.exists():
         raise CatalogError(
             f"load {file.with_suffix('.sql')}",
@@ -234,7 +234,7 @@ def _table(domain: str, layer: str, file: Path) -> Table:
             f"write {file.name} beside it (see the README)",
             file=str(file.with_suffix(".sql")),
         )
-    contract = contracts.parse(file.read_text(encoding="utf-8"), str(file))
+    contract = contracts.parse(file.read_text(encoding="utf-8"), str(file), checked=linted)
     if contract.name != file.stem:
         raise CatalogError(
             f"load {file}",
