@@ -12,7 +12,7 @@ PYTHON ?= $(or $(shell for p in python3 python3.13 python3.12 python3.11; do \
 PY := .venv/bin/python
 STAMP := .venv/.made-in
 UV := $(PY) -m uv --quiet pip
-EVERYDAY := not spark and not crash and not browser
+EVERYDAY := not spark and not browser
 
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 export UV_PYTHON_DOWNLOADS := never
@@ -64,8 +64,9 @@ check-docs: setup
 check-tests: setup
 	@$(PY) -m pytest -m "$(EVERYDAY)" tests
 
-test-crash: setup ## the tests that kill processes (minutes)
-	@$(PY) -m pytest -m crash tests
+test-crash: setup ## the long set of kills, races and network faults (a quarter of an hour)
+	@LAKE_CRASH_ROUNDS=$(or $(LAKE_CRASH_ROUNDS),5) \
+	  $(PY) -m pytest tests/crash tests/integration/test_faults.py
 
 docs: check-docs ## the documentation, in docs/_build
 	@echo "open docs/_build/index.html"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ def elt(
     plan, _ = builds.plan(session, select or [])
     reports.name_run(session, plan)
     reports.plan(session, plan)
-    built = _build(session, plan)
+    built = _build(session, plan, builds.selected(session, select or []))
     session.finish(built.verdict, built.errors)
     reports.audit(session, built)
     if session.audits:
@@ -68,14 +68,14 @@ def _open(domain: str, select: Sequence[str], engine: str, *, force: bool) -> Se
     return session
 
 
-def _build(session: Session, plan: Plan) -> Built:
+def _build(session: Session, plan: Plan, wanted: Collection[str]) -> Built:
     """Submit each table that the plan can touch, and wait for all."""
     futures: dict[str, PrefectFuture[TableResult]] = {}
     planned = {target.table for target in plan.targets}
     try:
         for table in session.domain.order:
             above = [futures[name] for name in table.reads if name in futures]
-            if above or table.short in planned:
+            if table.short in wanted and (above or table.short in planned):
                 named = build_table.with_options(name=table.short)
                 futures[table.short] = named.submit(session, table.short, wait_for=above)  # type: ignore[call-overload]
         for future in futures.values():

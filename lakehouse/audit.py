@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from lakehouse.contract import QUARANTINED_SHARE, Contract, Rule, Waiver
+from lakehouse.contract.rules import columns_of
 
 __all__ = [
     "OUTSIDE_PARTITION",
@@ -98,7 +99,7 @@ def duplicates(contract: Contract) -> dict[str, str]:
     found: dict[str, str] = {}
     for rule in contract.rules:
         if rule.type in _UNIQUE:
-            keys = ", ".join(map(quote, _columns(rule)))
+            keys = ", ".join(map(quote, columns_of(rule)))
             found[rule.id] = (
                 "SELECT coalesce(sum(n) FILTER (WHERE n > 1), 0), coalesce(sum(n), 0) FROM "
                 f"(SELECT {keys}, count(*) AS n FROM _audited WHERE len(_violations) = 0 "
@@ -127,7 +128,8 @@ def judge(
     """
     waivers = {w.rule: w for w in contract.lake.waivers if w.until >= today}
     verdicts = [_judge(r, numbers, rows, rows - quarantined) for r in contract.rules]
-    if contract.lake.source is None:
+    # A refused file is all rejected and still publishes its marker, unless the contract says more.
+    if contract.lake.source is None or "max_quarantined" in contract.lake.model_fields_set:
         verdicts.append(_share(contract, rows, quarantined))
     return tuple(_waive(v, waivers.get(v.rule)) for v in verdicts)
 
@@ -260,17 +262,11 @@ def _among(column: str, values: Sequence[object]) -> str:
     return f"{column} IN ({', '.join(known)})" if known else "FALSE"
 
 
-def _columns(rule: Rule) -> tuple[str, ...]:
-    """The columns a rule is about."""
-    named = [rule.kwargs[k] for k in ("column", "column_A", "column_B") if k in rule.kwargs]
-    return (*named, *rule.kwargs.get("column_list", ()))
-
-
 def _ignored(rule: Rule) -> str:
     """SQL that is TRUE for a row without the values that the rule speaks of."""
     if rule.type.endswith("_be_null"):
         return "FALSE"
-    missing = [f"{quote(name)} IS NULL" for name in _columns(rule)]
+    missing = [f"{quote(name)} IS NULL" for name in columns_of(rule)]
     match rule.kwargs.get("ignore_row_if"):
         case "neither" | "never":
             return "FALSE"
@@ -308,7 +304,7 @@ def _row_rule(rule: Rule) -> str:
 
 
 def _unpaired(rule: Rule, operator: str) -> str:
-    a, b = map(quote, _columns(rule))
+    a, b = map(quote, columns_of(rule))
     return f"NOT coalesce({a} {operator} {b}, FALSE) AND NOT ({_ignored(rule)})"
 
 

@@ -17,9 +17,10 @@ from pathlib import Path
 from lakehouse import __version__, sql
 from lakehouse import contract as contracts
 from lakehouse.contract import Contract, Read, digest
-from lakehouse.errors import CatalogError, LakehouseError, SqlError
+from lakehouse.errors import CatalogError, LakehouseError, SettingsError, SqlError, cause
+from lakehouse.interval import Grain
 
-__all__ = ["LAYERS", "Domain", "Table", "find", "lint", "load", "load_all"]
+__all__ = ["LAYERS", "Domain", "Table", "find", "folders", "lint", "load", "load_all"]
 
 LAYERS = ("bronze", "silver", "gold")
 _SUFFIXES = (".yaml", ".sql")
@@ -163,6 +164,15 @@ def load_all(folder: Path, state: Path | None = None) -> tuple[Domain, ...]:
     Raises:
         CatalogError: There is none, or one is wrong.
     """
+    return tuple(load(child, state) for child in folders(folder))
+
+
+def folders(folder: Path) -> list[Path]:
+    """The domains' own folders: each that has one of the layers.
+
+    Raises:
+        CatalogError: There is none.
+    """
     found = [
         child
         for child in (sorted(folder.iterdir()) if folder.is_dir() else [])
@@ -172,9 +182,9 @@ def load_all(folder: Path, state: Path | None = None) -> tuple[Domain, ...]:
         raise CatalogError(
             f"find the domains below {folder}/",
             "no folder with bronze/, silver/ or gold/ in it",
-            "run 'lake' in the project's folder, or set LAKE_DOMAINS",
+            "run 'lake' in the project's folder, set LAKE_DOMAINS, or make one: lake new DOMAIN",
         )
-    return tuple(load(child, state) for child in found)
+    return found
 
 
 def load(folder: Path, state: Path | None = None) -> Domain:
@@ -188,9 +198,29 @@ def load(folder: Path, state: Path | None = None) -> Domain:
     if problems:
         raise problems[0]
     if mark is not None and not mark.exists():
+        _remember(mark)
+    return domain
+
+
+def _remember(mark: Path) -> None:
+    try:
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
-    return domain
+    except OSError as error:
+        raise SettingsError(
+            f"write to the state folder {mark.parents[1]}",
+            cause(error),
+            "set LAKE_STATE to a folder that you may write to",
+        ) from error
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise CatalogError(
+            f"load {file}", f"not UTF-8: {error}", "save the file as UTF-8", file=str(file)
+        ) from error
 
 
 def _digest(folder: Path) -> str:
@@ -218,7 +248,12 @@ def _read(folder: Path, *, linted: bool) -> tuple[Domain, list[LakehouseError]]:
                 problems.append(error)
     domain = Domain(folder.name, folder, tables)
     if not problems:
-        problems = [error for table in tables.values() for error in _wrong_reads(domain, table)]
+        problems = [
+            error
+            for table in tables.values()
+            for check in (_wrong_reads, _wrong_partition)
+            for error in check(domain, table)
+        ]
     if not problems:
         problems = _circle(domain)
     if not problems and not linted:
@@ -234,7 +269,7 @@ def _table(domain: str, layer: str, file: Path, *, linted: bool) -> Table:
             f"write {file.name} beside it (see the README)",
             file=str(file.with_suffix(".sql")),
         )
-    contract = contracts.parse(file.read_text(encoding="utf-8"), str(file), checked=linted)
+    contract = contracts.parse(_text(file), str(file), checked=linted)
     if contract.name != file.stem:
         raise CatalogError(
             f"load {file}",
@@ -259,7 +294,7 @@ def _table(domain: str, layer: str, file: Path, *, linted: bool) -> Table:
                 file=str(file),
             )
         return Table(domain, layer, contract, None)
-    query = sql.parse(source.read_text(encoding="utf-8"), str(source))
+    query = sql.parse(_text(source), str(source))
     return Table(domain, layer, contract, query)
 
 
@@ -275,6 +310,14 @@ def _wrong_reads(domain: Domain, table: Table) -> Iterator[CatalogError]:
                 file=table.query.path,
             )
     lake = table.contract.lake
+    if lake.rows and (lake.reads.get(lake.rows.from_, Read()).lookback or False):
+        yield CatalogError(
+            f"load {table.name}",
+            f"rows from {lake.rows.from_}, which is read with a lookback: its rows belong to "
+            "several partitions",
+            "delete 'rows:' or the lookback",
+            file=table.contract.path,
+        )
     for name in {*lake.reads, *([lake.rows.from_] if lake.rows else [])} - set(table.reads):
         yield CatalogError(
             f"load {table.name}",
@@ -282,6 +325,30 @@ def _wrong_reads(domain: Domain, table: Table) -> Iterator[CatalogError]:
             f"delete it from reads, or read it; the SQL reads {', '.join(table.reads)}",
             file=table.contract.path,
         )
+
+
+def _wrong_partition(domain: Domain, table: Table) -> Iterator[CatalogError]:
+    """A partitioned table needs an input that says which partitions there are."""
+    ours = table.contract.lake.partition
+    if ours is None or table.query is None:
+        return
+    known = [domain.tables[name] for name in table.reads if name in domain.tables]
+    parts = [one.contract.lake.partition for one in known]
+    timed = ours.grain is not Grain.value
+    for theirs in filter(None, parts):
+        if (theirs.column, theirs.grain) == (ours.column, ours.grain):
+            return
+        if timed and theirs.grain is not Grain.value:
+            return
+    wanted = "by time" if timed else f"by the values of a column {ours.column!r}"
+    yield CatalogError(
+        f"load {table.name}",
+        f"it is partitioned by {ours.column}, and no input is partitioned {wanted}: nothing "
+        "says which partitions there are",
+        f"partition {', '.join(table.reads)} so, or delete 'partition:' here: the table is then "
+        "one target",
+        file=table.contract.path,
+    )
 
 
 def _circle(domain: Domain) -> list[LakehouseError]:

@@ -34,11 +34,9 @@ __all__ = ["Commit", "append", "publish", "quarantine_of"]
 #: Actions in one commit; more would make a log entry that takes gigabytes to write.
 MAX_ACTIONS = 20_000
 _ATTEMPTS = 60
+#: Attempts that may fail for another reason than another builder.
+_FAILURES = 5
 _APP = "lake"
-_NOTHING = (
-    "nothing was published; see that the store answers ('lake doctor'), "
-    "then 'lake build' goes on where it stopped"
-)
 
 #: Nothing that one of the engines cannot read; only maintenance cleans the log.
 _CONFIGURATION = {
@@ -242,11 +240,15 @@ class _Transaction:
 
     def _commit(self, actions: Callable[[Snapshot], tuple[list[StagedFile], list[File]]]) -> int:
         """Try until the log holds what is meant; returns the version that does."""
-        from deltalake.exceptions import CommitFailedError, DeltaError
+        from deltalake.exceptions import DeltaError
 
         for attempt in range(_ATTEMPTS):
             self.attempts += 1
-            delta_table = self._open()
+            try:
+                delta_table = self._open()
+            except (DeltaError, OSError) as error:
+                self._wait(attempt, error)
+                continue
             now = snapshots.of(delta_table, self.name)
             adds, removes = actions(now)
             live = {file.path for file in now.files}
@@ -270,18 +272,25 @@ class _Transaction:
                     f"version {now.version + 1} does not hold what was committed",
                     f"'lake show {self.name}' lists the versions; restore the one before it",
                 )
-            if not isinstance(failure, CommitFailedError) and attempt >= 4:
-                raise CommitError(
-                    f"commit {len(adds)} files to {self.name}",
-                    cause(failure),
-                    _NOTHING,
-                ) from failure
-            time.sleep(random.uniform(0.01, min(2.0, 0.05 * 2**attempt)))
+            self._wait(attempt, failure)
         raise CommitConflict(
             f"commit to {self.name}",
             f"other builders won {_ATTEMPTS} times",
             "run 'lake build' again when they are done",
         )
+
+    def _wait(self, attempt: int, failure: Exception) -> None:
+        """Until the next attempt; a store that fails again and again is given up sooner."""
+        from deltalake.exceptions import CommitFailedError
+
+        if not isinstance(failure, CommitFailedError) and attempt >= _FAILURES - 1:
+            raise CommitError(
+                f"commit to {self.name}",
+                cause(failure),
+                "nothing was published; see that the store answers ('lake doctor'), "
+                "then 'lake build' goes on where it stopped",
+            ) from failure
+        time.sleep(random.uniform(0.01, min(2.0, 0.05 * 2**attempt)))
 
     def _won(self, version: int, adds: Sequence[StagedFile], removes: Sequence[File]) -> bool:
         if snapshots.read(self.storage, self.name).version < version:
@@ -307,13 +316,11 @@ class _Transaction:
                 # Tried again it would be a second metadata commit on top of the winner's.
                 commit_properties=CommitProperties(max_commit_retries=0),
             )
-        except (DeltaError, OSError) as error:
+        except (DeltaError, OSError):
             # Another builder was first; if not, opening says what is wrong.
             found = snapshots.open_table(self.storage)
             if found is None:
-                raise CommitError(
-                    f"create {self.name} in {self.storage.uri}", cause(error), _NOTHING
-                ) from error
+                raise
             return found
 
     def _write(

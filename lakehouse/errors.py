@@ -12,7 +12,6 @@
     ├── CommitError          a commit could not be made
     │   ├── CommitConflict   others won each time
     │   └── SchemaChangeError the table would have to be recreated
-    ├── BlockedError         an audit or a gate said no
     ├── ModelError           a model declaration or training is wrong
     │   └── UntrustedModelError a stored model is refused
     └── StackError           a local service does not start, stop or answer
@@ -26,7 +25,6 @@ from __future__ import annotations
 import re
 
 __all__ = [
-    "BlockedError",
     "CatalogError",
     "CommitConflict",
     "CommitError",
@@ -129,12 +127,6 @@ class CommitConflict(CommitError):
 
 class SchemaChangeError(CommitError):
     """The contract asks for a change that needs the table to be recreated."""
-
-
-class BlockedError(LakehouseError):
-    """An audit or a gate refused to publish."""
-
-    exit_code = 3
 
 
 class ModelError(LakehouseError):

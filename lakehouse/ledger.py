@@ -103,6 +103,7 @@ class BuildRow:
         published: Rows in the table.
         quarantined: Rows in its quarantine.
         superseded: Rows that a later one of the same key replaces.
+        samples: JSON: some of them, as [source file, row].
         bytes: Of the published files.
         files: Published files.
         result: ``published``, ``blocked``, or ``superseded`` by another build.
@@ -127,6 +128,7 @@ class BuildRow:
     published: int
     quarantined: int
     superseded: int
+    samples: str
     bytes: int
     files: int
     result: str

@@ -47,11 +47,11 @@ def of_run(lake: Lake, run: str) -> Cut:
 
     rows = [r for r in Ledger(lake.storage).rows("builds") if r["run"] == run]
     if not rows:
-        known = sorted({r["run"] for r in Ledger(lake.storage).rows("runs", ["run"])})[-3:]
+        known = sorted({r["run"] for r in Ledger(lake.storage).rows("builds", ["run"])})[-3:]
         raise CatalogError(
             f"read the cut of run {run!r}",
-            "the ledger knows no such run",
-            f"the last ones: {', '.join(known) or 'none'}; lake query 'FROM ops.runs'",
+            "the ledger knows no such run, or it built nothing",
+            f"the last ones: {', '.join(known) or 'none'}; lake query 'FROM ops.builds'",
         )
     found: dict[str, int] = {}
     for row in rows:
@@ -81,7 +81,10 @@ def run(lake: Lake, sql: str, cut: Cut | None = None) -> pa.Table:
 
     try:
         with _connection(lake, sql, cut or Cut()) as con:
-            result: pa.Table = con.sql(sql).to_arrow_table()
+            found = con.sql(sql)
+            if found is None:
+                raise CatalogError("run the query", "it gives no rows", "write one SELECT")
+            result: pa.Table = found.to_arrow_table()
             return result
     except duckdb.Error as error:
         raise CatalogError(

@@ -26,7 +26,6 @@ class Settings(BaseSettings):
         s3_profile: An AWS profile; empty for the standard chain.
         dask_address: A Dask scheduler; empty for a cluster of threads in this process.
         worker_memory: The memory one target may use before it spills.
-        engine_threshold: ``auto`` routes targets larger than this to a cluster engine.
         threads: Targets built side by side; 0 means one per core.
         signing_key: Signs stored models; empty: ``<state>/keys/models.key``, made at first use.
     """
@@ -45,15 +44,14 @@ class Settings(BaseSettings):
     s3_profile: str = ""
     dask_address: str = ""
     worker_memory: ByteSize = ByteSize(2 * 1024**3)
-    engine_threshold: ByteSize = ByteSize(2 * 1024**3)
     threads: int = Field(0, ge=0)
     signing_key: SecretStr | None = None
 
     @field_validator("uri", "landing")
     @classmethod
     def _known_scheme(cls, value: str) -> str:
-        if value and not value.startswith(("file://", "s3://")):
-            raise ValueError(f"{value!r} begins neither with file:// nor with s3://")
+        if value and not value.startswith(("file:///", "s3://")):
+            raise ValueError(f"{value!r} begins neither with file:/// nor with s3://")
         return value.rstrip("/")
 
     @property

@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -30,6 +30,7 @@ PORTABLE_FEATURES = frozenset(
 )
 
 _BUILD = re.compile(r"(?:^|/)build=([0-9a-f]{10}(?:-[0-9a-f]{10}){2,3})/")
+_BROKEN_OFF = "error reading a body"
 _BATCH = re.compile(r"(?:^|/)batch=([0-9a-f]{10})/")
 
 
@@ -75,7 +76,7 @@ class File:
     Attributes:
         path: Relative to the table, as it stands on disk.
         size: Bytes.
-        rows: Published rows.
+        rows: Published rows; -1 when the log does not say.
         partition: The partition value as text (an ISO date for time), None for none or NULL.
         build: What it was built from; None for a file that the library did not write.
         batch: Bronze: the landing batch.
@@ -125,7 +126,7 @@ class Snapshot:
     @property
     def rows(self) -> int:
         """Published rows of the whole table."""
-        return sum(file.rows for file in self.files)
+        return sum(max(file.rows, 0) for file in self.files)
 
     @property
     def bytes(self) -> int:
@@ -160,10 +161,9 @@ def open_table(storage: Storage, version: int | None = None) -> DeltaTable | Non
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError, TableNotFoundError
 
+    options = storage.delta_options()
     try:
-        table = DeltaTable(
-            storage.delta_uri(), version=version, storage_options=storage.delta_options()
-        )
+        table = _tried(lambda: DeltaTable(storage.delta_uri(), version, storage_options=options))
     except TableNotFoundError:
         return None
     except (DeltaError, OSError) as error:
@@ -179,6 +179,16 @@ def open_table(storage: Storage, version: int | None = None) -> DeltaTable | Non
         raise StorageError(f"open {storage.uri}{at}", cause(error), remedy) from error
     _assert_portable(table, storage)
     return table
+
+
+def _tried(opening: Callable[[], DeltaTable]) -> DeltaTable:
+    """Open once more when an answer broke off: the client tries all else again by itself."""
+    try:
+        return opening()
+    except OSError as error:
+        if _BROKEN_OFF not in str(error):
+            raise
+    return opening()
 
 
 def _assert_portable(table: DeltaTable, storage: Storage) -> None:
@@ -266,7 +276,8 @@ def _file(quoted: str, size: int, rows: int | None, value: object, added: object
     return File(
         path,
         size,
-        rows or 0,
+        # A log that does not say how many must not make a file look empty.
+        -1 if rows is None else rows,
         None if value is None else str(value),
         build_of(path),
         batch[1] if batch else None,

@@ -208,10 +208,7 @@ class Storage:
         mark = f"{self.root}/ops/probe/conditional-put"
         if fs.exists(mark):
             return
-        key = f"{self.root}/ops/probe/{uuid.uuid4().hex}"
-        won = self._race(key)
-        listed = fs.exists(key)
-        fs.rm(key) if listed else None
+        won, listed = self._raced(fs)
         if won != 1 or not listed:
             raise UnsafeStoreError(
                 f"write tables to {self.uri}",
@@ -219,6 +216,22 @@ class Storage:
                 "use a store with atomic If-None-Match (AWS S3, SeaweedFS, MinIO, R2, Ceph ≥ 19)",
             )
         fs.pipe_file(mark, b"one winner\n")
+
+    def _raced(self, fs: Any) -> tuple[int, bool]:
+        """Winners of one race, and whether the key was there after it."""
+        for attempt in range(_TRIES):
+            key = f"{self.root}/ops/probe/{uuid.uuid4().hex}"
+            try:
+                won = self._race(key)
+            except Exception:
+                # Whether that PUT won is unknown, so the race says nothing: another one does.
+                if attempt == _TRIES - 1:
+                    raise
+                continue
+            break
+        listed = fs.exists(key)
+        fs.rm(key) if listed else None
+        return won, listed
 
     def _race(self, key: str) -> int:
         import botocore.config

@@ -14,9 +14,9 @@ import re
 import socket
 import struct
 import threading
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 __all__ = ["FAULTS", "FaultProxy", "Rule"]
 
@@ -74,11 +74,10 @@ class FaultProxy:
 
     def __init__(self, port: int, rules: Sequence[Rule] = (), seed: int = 0) -> None:
         self.port, self.rules, self.chance = port, list(rules), random.Random(seed)
-        self.seen: Counter[str] = Counter()
         self._started = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
 
-    def __enter__(self) -> FaultProxy:
+    def __enter__(self) -> Self:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self._thread.start()
         assert self._started.wait(10)
@@ -128,7 +127,6 @@ class FaultProxy:
     async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         method, path, _ = head.split(b"\r\n", 1)[0].decode().split(" ", 2)
-        self.seen[method] += 1
         rule = next((r for r in self.rules if r.takes(method, path, self.chance)), None)
         fault = rule.fault if rule else ""
         if fault in _CODES:
@@ -142,11 +140,12 @@ class FaultProxy:
         if fault == "stall":
             await _drain(reader)
             await self._end.wait()
-        if fault == "reset":
-            return _reset(writer)
         if rule and fault == "slow":
             await asyncio.sleep(rule.seconds)
-        await self._forward(head, reader, writer, fault)
+        if fault == "reset":
+            _reset(writer)
+        else:
+            await self._forward(head, reader, writer, fault)
 
     async def _forward(
         self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, fault: str

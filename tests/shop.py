@@ -133,11 +133,16 @@ QUALIFY row_number() OVER (
     "silver/customers.yaml": contract(
         "silver",
         "customers",
-        {"customer": "VARCHAR, primaryKey: true", "country": "VARCHAR"},
+        {
+            "customer": "VARCHAR, primaryKey: true",
+            "country": "VARCHAR",
+            "_source_file": "VARCHAR",
+            "_row": "BIGINT",
+        },
         "rows: {from: bronze.customers}",
     ),
     "silver/customers.sql": """\
-SELECT customer, country
+SELECT customer, country, _source_file, _row
 FROM bronze.customers
 QUALIFY row_number() OVER (
   PARTITION BY customer ORDER BY _landed_at DESC, _source_file DESC, _row DESC) = 1
@@ -145,10 +150,10 @@ QUALIFY row_number() OVER (
     "silver/sales.yaml": contract(
         "silver",
         "sales",
-        {"sale_id": "VARCHAR", "area": "VARCHAR"},
+        {"sale_id": "VARCHAR", "_source_file": "VARCHAR", "_row": "BIGINT", "area": "VARCHAR"},
         "partition: {column: area, grain: value}\nrows: {from: bronze.sales}",
     ),
-    "silver/sales.sql": "SELECT sale_id, area FROM bronze.sales\n",
+    "silver/sales.sql": "SELECT sale_id, _source_file, _row, area FROM bronze.sales\n",
     "gold/daily.yaml": contract(
         "gold",
         "daily",

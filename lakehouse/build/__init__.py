@@ -12,7 +12,7 @@ from lakehouse import catalog
 from lakehouse.build.results import Blocked, BuildResult, Event, TableResult
 from lakehouse.build.session import Session
 from lakehouse.catalog import Table
-from lakehouse.errors import CommitError
+from lakehouse.errors import LakehouseError
 from lakehouse.lake import Lake, open_lake
 from lakehouse.planning import Action, Pending, Plan, Target
 from lakehouse.snapshot import Snapshot
@@ -94,7 +94,7 @@ def build(session: Session, select: Sequence[str] = ()) -> BuildResult:
     done = BuildResult(session.run, tables, tuple(session.audits), time.perf_counter() - began)
     if failures:
         # Where a store failed the run cannot be recorded either: the first failure is the news.
-        with contextlib.suppress(CommitError):
+        with contextlib.suppress(LakehouseError):
             session.finish("failed", str(failures[0]))
         raise failures[0]
     session.finish("blocked" if done.blocked else "done")

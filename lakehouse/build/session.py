@@ -54,6 +54,7 @@ class Session:
     started: dt.datetime = field(default_factory=ledger.now)
     builds: list[BuildRow] = field(default_factory=list)
     audits: list[AuditRow] = field(default_factory=list)
+    _batches: dict[str, tuple[Batch, ...]] = field(default_factory=dict)
     _engines: dict[str, Engine] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _probed: bool = False
@@ -62,10 +63,6 @@ class Session:
     def ledger(self) -> Ledger:
         """The ops tables."""
         return Ledger(self.lake.storage)
-
-    @functools.cached_property
-    def _batches(self) -> dict[str, tuple[Batch, ...]]:
-        return {}
 
     def batches(self, table: Table) -> tuple[Batch, ...]:
         """What lies in the landing zone for a bronze table; listed once a run."""
@@ -108,7 +105,7 @@ class Session:
     def _held(self, table: Table, actual: Snapshot) -> Mapping[str, Mapping[str, dt.datetime]]:
         """What live batches of several files were read from, where the listing has changed."""
         lake = table.contract.lake
-        if lake.source is None or lake.source.batch == "file" or lake.on_gone == "remove":
+        if lake.source is None or lake.on_gone == "remove":
             return {}
         listed = {batch.id: batch.inputs for batch in self.batches(table)}
         changed = [
@@ -133,12 +130,12 @@ class Session:
         return [f"{kept}, gone from the landing zone (on_gone: keep)"]
 
     def _labels(self) -> Mapping[str, str]:
-        known = {b.id: b.label for batches in self._batches.values() for b in batches}
+        known = {b.id: b.label for batches in list(self._batches.values()) for b in batches}
         return {**self.ledger.labels, **known}
 
     def route(self, table: Table, targets: Sequence[Target]) -> tuple[str, str]:
         """The engine for some targets, and why."""
-        return routing.route(table, targets, self.engine, self.lake.settings)
+        return routing.route(table, targets, self.engine)
 
     def engine_for(self, name: str) -> Engine:
         """The running engine of that name.
@@ -197,6 +194,12 @@ class Session:
         with self._lock:
             self.builds += builds
             self.audits += audits
+
+    def forget(self, table: Table) -> None:
+        """Drop what this run has noted of a table, which is about to be built again."""
+        with self._lock:
+            self.builds = [row for row in self.builds if row.table != table.name]
+            self.audits = [row for row in self.audits if row.table != table.name]
 
     def build_table(self, name: str) -> TableResult:
         """Build one table whose inputs are built; see :func:`lakehouse.build.table.build_table`."""

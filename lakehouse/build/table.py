@@ -31,6 +31,7 @@ def build_table(session: Session, table: Table) -> TableResult:
         LakehouseError: Staging or committing failed; what was published stays.
     """
     began = time.perf_counter()
+    session.forget(table)
     seen = session.read([*table.reads, table.short])
     pending = {n: Pending(absent=session.absent.get(n, frozenset())) for n in table.reads}
     targets = session.targets(table, pending, seen)
@@ -172,7 +173,7 @@ def task_of(session: Session, table: Table, target: Target, beside: int) -> Task
         batch=target.batch,
         landing=lake.landing_of(session.domain.name) if target.batch else None,
         rows_from=table.contract.lake.rows.from_ if table.contract.lake.rows else None,
-        reaches=any(r.lookback or r.lookahead for r in table.reads.values()),
+        reaches=any(read.lower is not None for read in target.reads),
         memory=int(lake.settings.worker_memory),
         threads=max(1, at_once // min(beside, at_once)),
     )
@@ -237,6 +238,7 @@ def _row(
         published=staged.published,
         quarantined=staged.quarantined,
         superseded=staged.superseded,
+        samples=json.dumps(staged.samples),
         bytes=staged.bytes,
         files=len(staged.files),
         result=result,

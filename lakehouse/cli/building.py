@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import sys
 from collections.abc import Sequence
@@ -39,7 +40,20 @@ def _session(
     lake = screen.lake()
     session = Session(lake, lake.domain(domain), engine=engine)
     session.select(tables, force=force, partitions=partitions)
+    if partitions:
+        _check_partitions(session, tables, partitions)
     return session
+
+
+def _check_partitions(session: Session, tables: Sequence[str], asked: Sequence[str]) -> None:
+    found, _ = builds.plan(session, tables)
+    named = [t for t in found.targets if t.table in session.forced_tables]
+    known = {n for t in named for n in (t.partition, t.batch_id, t.batch and t.batch.label) if n}
+    for name in asked:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise click.UsageError(f"--partition {name}: no table named has it{hint}")
 
 
 @click.command()

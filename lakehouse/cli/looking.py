@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import click
@@ -195,7 +194,13 @@ def _echo(value: Any) -> None:
 @click.argument("sql")
 @click.option("--at", multiple=True, metavar="TABLE=VERSION", help="Read a table at a version.")
 @click.option("--run", "run_id", help="Read the versions that a run read and wrote.")
-@click.option("--limit", default=100, show_default=True, help="Rows shown; --json shows all.")
+@click.option(
+    "--limit",
+    default=100,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Rows shown; --json shows all.",
+)
 @screen.json_option
 def query(sql: str, at: tuple[str, ...], run_id: str | None, limit: int, as_json: bool) -> None:
     """Run SQL over the lake: silver.flights, silver.flights__quarantine, ops.runs."""
@@ -220,7 +225,13 @@ def query(sql: str, at: tuple[str, ...], run_id: str | None, limit: int, as_json
 
 @click.command()
 @click.argument("table", required=False)
-@click.option("--limit", default=20, show_default=True, help="Rows shown of a table.")
+@click.option(
+    "--limit",
+    default=20,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Rows shown of a table.",
+)
 @screen.json_option
 def quarantine(table: str | None, limit: int, as_json: bool) -> None:
     """Rows kept out, with the rules they break: counts, or the rows of TABLE."""
@@ -281,7 +292,7 @@ def lint(as_json: bool) -> int:
     folder = load().domains
     problems = []
     checked = 0
-    for path in sorted(p for p in Path(folder).iterdir() if (p / "bronze").is_dir()):
+    for path in catalog.folders(folder):
         problems += catalog.lint(path)
         checked += len(list(path.glob("*/*.yaml")))
         for model in sorted((path / "models").glob("*.yaml")):

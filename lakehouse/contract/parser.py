@@ -194,6 +194,10 @@ class _Parser:
 
     def _check_partition(self, lake: Properties, columns: Sequence[Column]) -> None:
         at, part = ("customProperties",), lake.partition
+        missing = {"_source_file", "_row"} - {c.name for c in columns}
+        if lake.rows and missing:
+            found = f"'rows: from' without the columns {', '.join(sorted(missing))}"
+            raise self._error(at, found, "carry both from bronze: each row in is then looked for")
         if part is None:
             return
         types = {c.name: c.type for c in columns}
@@ -204,6 +208,9 @@ class _Parser:
         if part.grain is not Grain.value and types[part.column] != "DATE":
             found = f"partition column {part.column} of type {types[part.column]}"
             raise self._error(at, found, "make it a DATE")
+        if part.event and types[part.event] not in ("DATE", "TIMESTAMPTZ"):
+            found = f"partition event {part.event} of type {types[part.event]}"
+            raise self._error(at, found, "name a DATE or TIMESTAMPTZ")
         if lake.source and not part.expression:
             raise self._error(at, "a bronze partition without expression", "add 'expression:'")
         # The column is computed, so it is none of those that the expression may read.

@@ -21,6 +21,9 @@ __all__ = [
 
 _BOUNDS = frozenset({"min_value", "max_value"})
 _STRICT = frozenset({"strict_min", "strict_max"})
+_RANGE = frozenset(
+    f"mustBe{name}" for name in ("GreaterThan", "GreaterOrEqualTo", "LessThan", "LessOrEqualTo")
+)
 _PAIR = frozenset({"column_A", "column_B"})
 _COLUMN = frozenset({"column"})
 
@@ -34,13 +37,21 @@ _ROW: Mapping[str, tuple[frozenset[str], frozenset[str], frozenset[str]]] = {
     "column_values_to_match_regex": (_COLUMN | {"regex"}, frozenset(), frozenset()),
     "column_values_to_not_match_regex": (_COLUMN | {"regex"}, frozenset(), frozenset()),
     "column_value_lengths_to_be_between": (_COLUMN, _BOUNDS, _STRICT),
-    "column_pair_values_a_to_be_greater_than_b": (_PAIR, frozenset(), frozenset({"or_equal"})),
-    "column_pair_values_to_be_equal": (_PAIR, frozenset(), frozenset()),
+    "column_pair_values_a_to_be_greater_than_b": (
+        _PAIR,
+        frozenset(),
+        frozenset({"or_equal", "ignore_row_if"}),
+    ),
+    "column_pair_values_to_be_equal": (_PAIR, frozenset(), frozenset({"ignore_row_if"})),
 }
 #: Table rule → the same.
 _TABLE: Mapping[str, tuple[frozenset[str], frozenset[str], frozenset[str]]] = {
     "column_values_to_be_unique": (_COLUMN, frozenset(), frozenset()),
-    "compound_columns_to_be_unique": (frozenset({"column_list"}), frozenset(), frozenset()),
+    "compound_columns_to_be_unique": (
+        frozenset({"column_list"}),
+        frozenset(),
+        frozenset({"ignore_row_if"}),
+    ),
     "table_row_count_to_be_between": (frozenset(), _BOUNDS, frozenset()),
     "column_mean_to_be_between": (_COLUMN, _BOUNDS, _STRICT),
     "column_min_to_be_between": (_COLUMN, _BOUNDS, _STRICT),
@@ -92,6 +103,10 @@ def wrong_arguments(one: Rule) -> Iterator[tuple[str, str]]:
         yield f"argument {key!r} is missing", f"add '{key}:' to its kwargs"
     if some and all(one.kwargs.get(key) is None for key in some):
         yield "no bound, so it can never fail", f"add {' or '.join(sorted(some))}"
+    if not 0 < one.mostly <= 1:
+        yield f"mostly {one.mostly:g}", "write a share above 0 and at most 1"
+    if one.kwargs.get("value_set") == []:
+        yield "an empty value_set", "list the values"
     if "regex" in one.kwargs:
         try:
             re.compile(one.kwargs["regex"])
@@ -131,6 +146,11 @@ def _expectation(
     arguments = quality.get("arguments") or {}
     zero = quality.get("mustBe") == 0 or quality.get("mustBeLessOrEqualTo") == 0
     bounds = _bounds(quality)
+    several = [key for key in quality if key.startswith("mustBe")]
+    if len(several) > 1 and not _RANGE.issuperset(several):
+        return f"{metric} with {' and '.join(several)}"
+    if arguments.get("validValues") and arguments.get("pattern"):
+        return f"{metric} with validValues and pattern at once"
     match metric:
         case "rowCount" if bounds:
             return "expect_table_row_count_to_be_between", bounds

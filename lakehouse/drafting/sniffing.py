@@ -8,15 +8,21 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
 
 from lakehouse.contract import Source
 from lakehouse.contract.jsonpath import EACH, Steps, levels
-from lakehouse.errors import LakehouseError
+from lakehouse.errors import LakehouseError, cause
 from lakehouse.landing import archive
 from lakehouse.landing.records import RefusedError
+from lakehouse.strictyaml import complaint
 
-__all__ = ["names", "sniff"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["names", "parquet_schema", "sniff"]
 
 _HEAD = 1 << 20
 _DELIMITERS = ",;\t|"
@@ -37,10 +43,11 @@ def sniff(data: bytes, path: str, given: Mapping[str, Any]) -> Source:
     Raises:
         LakehouseError: The file is nothing that can be read.
     """
-    base = Source.model_validate({"path": "*", "format": "csv"})
+    # Options that cannot be are told before they are tried.
+    base = _source({}, {k: v for k, v in given.items() if k not in ("format", "records")})
     try:
         if data.startswith(b"PAR1") or given.get("format") == "parquet":
-            return Source.model_validate({"path": "*", "format": "parquet", **given})
+            return _source({"format": "parquet"}, given)
         plain = archive.unpack(data, base, 4 << 30)
         encoding = given.get("encoding") or _encoding(plain)
         text = archive.text(plain, encoding).data
@@ -50,27 +57,50 @@ def sniff(data: bytes, path: str, given: Mapping[str, Any]) -> Source:
             refused.reason,
             "point at CSV, JSON or Parquet files, plain or compressed with gzip or zstd",
         ) from None
-    options: dict[str, Any] = {"path": "*", "encoding": encoding}
+    options: dict[str, Any] = {"encoding": encoding}
     kind = given.get("format") or _format(text, path)
     if kind == "csv":
         options |= _csv(text[:_HEAD].decode("utf-8", "replace"), given)
     else:
         options |= _json(text, kind, given)
-    return Source.model_validate({**options, "format": kind, **given})
+    return _source({**options, "format": kind}, given)
+
+
+def _source(options: Mapping[str, Any], given: Mapping[str, Any]) -> Source:
+    try:
+        return Source.model_validate({"path": "*", "format": "csv", **options, **given})
+    except ValidationError as error:
+        at, found, remedy = complaint(Source, error)
+        named = ", ".join(map(str, at)) or ", ".join(given)
+        raise LakehouseError(f"read files with the given {named}", found, remedy) from None
 
 
 def names(data: bytes, source: Source) -> list[str]:
     """What a file calls its columns: the header's fields, or keys and paths of its documents."""
     if source.format == "parquet":
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        return list(pq.ParquetFile(pa.BufferReader(data)).schema_arrow.names)
+        return list(parquet_schema(data).names)
     text = archive.text(archive.unpack(data, source, 4 << 30), source.encoding).data
     if source.format == "csv":
         first = next(_rows(text[:_HEAD].decode("utf-8", "replace"), source.delimiter), [])
         return first if source.header else [f"column_{i}" for i in range(1, len(first) + 1)]
     return _paths(list(_documents(text, source.format)), source.records)
+
+
+def parquet_schema(data: bytes) -> pa.Schema:
+    """The columns of a Parquet file, with their types.
+
+    Raises:
+        LakehouseError: It is none.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.ParquetFile(pa.BufferReader(data)).schema_arrow
+    except (pa.ArrowException, OSError) as error:
+        raise LakehouseError(
+            "read a Parquet file", cause(error), "name its format: --format csv, jsonl or json"
+        ) from None
 
 
 # --- text -------------------------------------------------------------------------------------

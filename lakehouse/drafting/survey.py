@@ -228,10 +228,7 @@ def _contract(read: _Read) -> Contract:
 
 def _parquet_types(data: bytes, names: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     """The contract's types for a file's columns, and the columns that have none."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    schema = pq.ParquetFile(pa.BufferReader(data)).schema_arrow
+    schema = sniffing.parquet_schema(data)
     found, dropped = {}, {}
     for name, old in names.items():
         kind = _contract_type(schema.field(old).type)
@@ -266,7 +263,11 @@ def _clean(landed: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for i, old in enumerate(landed, 1):
         inner = re.sub(r"^\$\.?|\[\*\]|\['|'\]", " ", old) if old.startswith("$") else old
-        plain = unicodedata.normalize("NFKD", inner).encode("ascii", "ignore").decode()
+        plain = (
+            unicodedata.normalize("NFKD", inner.translate(_LETTERS))
+            .encode("ascii", "ignore")
+            .decode()
+        )
         plain = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "_", plain)
         name = re.sub(r"[^a-z0-9]+", "_", plain.lower()).strip("_") or f"column_{i}"
         if old.startswith("$") and "[*]" in old:
@@ -275,7 +276,7 @@ def _clean(landed: Sequence[str]) -> dict[str, str]:
             )
         if not name[0].isalpha():
             name = f"c_{name}"
-        if name in _WORDS:
+        if name in sql.WORDS or name in _OWN:
             name += "_"
         while name in found:
             name = _next(name)
@@ -283,25 +284,16 @@ def _clean(landed: Sequence[str]) -> dict[str, str]:
     return found
 
 
+#: Letters that have no accent to lose.
+_LETTERS = str.maketrans(
+    {"ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d"}
+)
+
+
 def _next(name: str) -> str:
     base, _, number = name.rpartition("_")
     return f"{base}_{int(number) + 1}" if base and number.isdigit() else f"{name}_2"
 
 
-#: Words that some engine reserves, and names that the draft itself uses.
-_WORDS = frozenset(
-    [
-        *("all", "and", "any", "array", "as", "asc", "between", "both", "by", "case", "cast"),
-        *("check", "collate", "column", "constraint", "create", "cross", "default", "desc"),
-        *("describe", "distinct", "do", "else", "end", "except", "false", "fetch", "filter"),
-        *("for", "foreign", "from", "full", "grant", "group", "having", "in", "inner"),
-        *("intersect", "interval", "into", "is", "join", "lambda", "lateral", "leading", "left"),
-        *("like", "limit", "natural", "not", "null", "offset", "on", "only", "or", "order"),
-        *("outer", "over", "overlaps", "pivot", "primary", "qualify", "references", "right"),
-        *("row", "rows", "select", "set", "show", "some", "summarize", "table", "then", "to"),
-        *("trailing", "true", "union", "unique", "unpivot", "user", "using", "values"),
-        *("variadic", "when", "where", "window", "with"),
-        *("current_date", "current_time", "current_timestamp", "session_user"),
-        *("typed", "latest", "unreadable"),
-    ]
-)
+#: Names that the draft itself uses.
+_OWN = frozenset(["typed", "latest", "unreadable"])

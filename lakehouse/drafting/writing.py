@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import math
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+
+import yaml
 
 from lakehouse.drafting.columns import EMAIL, Seen
 from lakehouse.drafting.keys import grain
@@ -389,7 +391,8 @@ def _yaml(text: str) -> str:
         and (text.lower() not in _YAML_WORDS)
     ):
         return text
-    return json.dumps(text, ensure_ascii=not text.isprintable())
+    dumped: str = yaml.safe_dump(text, default_style='"', allow_unicode=True, width=math.inf)
+    return dumped.strip()
 
 
 _YAML_WORDS = frozenset(["y", "n", "yes", "no", "on", "off", "true", "false", "null"])

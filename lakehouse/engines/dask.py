@@ -9,7 +9,7 @@ from typing import Any
 
 from lakehouse.engines import kernel
 from lakehouse.engines.base import Staged, Task
-from lakehouse.errors import EngineError
+from lakehouse.errors import EngineError, cause
 
 __all__ = ["DaskEngine"]
 
@@ -72,8 +72,12 @@ class DaskEngine:
         return Client(cluster, set_as_default=False)
 
     def stage(self, tasks: Sequence[Task]) -> Iterator[Staged]:
-        """Stage every task; each comes when it is ready."""
-        from distributed import as_completed
+        """Stage every task; each comes when it is ready.
+
+        Raises:
+            EngineError: Workers died again and again over a task, or the scheduler went away.
+        """
+        from distributed import CancelledError, KilledWorker, as_completed
 
         futures = self.client.map(
             kernel.stage,
@@ -84,6 +88,13 @@ class DaskEngine:
         try:
             for done in as_completed(futures, loop=self.client.loop):
                 yield done.result()
+        except (CancelledError, KilledWorker, OSError) as error:
+            raise EngineError(
+                f"stage {tasks[0].table} on {self.address or 'threads of this process'}",
+                cause(error),
+                "see the workers' logs; one that lacks memory dies at the same target each time: "
+                "lower LAKE_WORKER_MEMORY, or give it more; then 'lake build' goes on",
+            ) from error
         finally:
             self.client.cancel(futures)
 

@@ -53,7 +53,9 @@ def mount(con: duckdb.DuckDBPyConnection, one: Input, name: str | None = None) -
     where = ""
     if one.event is not None and one.lower is not None:
         dated = one.types[one.event] == "DATE"
-        where = f" WHERE {quote(one.event)} >= {literal(one.lower.date() if dated else one.lower)}"
+        event, lower = quote(one.event), literal(one.lower.date() if dated else one.lower)
+        # A row without its time may matter for any partition.
+        where = f" WHERE {event} >= {lower} OR {event} IS NULL"
     *outer, last = (name or one.name).split(".")
     if len(outer) == 2:
         con.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {quote(outer[0])}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["stage"]
 
 _SAMPLES = 5
+#: How pyarrow's failures to read look when they come through DuckDB.
+_STORE = re.compile(r"\bfailed: IOError: |AWS Error [A-Z_]+ ")
 
 
 def stage(task: Task) -> Staged:
@@ -31,6 +34,7 @@ def stage(task: Task) -> Staged:
 
     Raises:
         EngineError: The SQL failed, memory did not suffice, or the row law does not hold.
+        StorageError: A file could not be read or written.
     """
     import duckdb
 
@@ -44,7 +48,11 @@ def stage(task: Task) -> Staged:
             f"more memory than the worker's {task.memory:,} bytes: {str(error)[:200]}",
             "raise LAKE_WORKER_MEMORY, or choose a finer partition grain in the contract",
         ) from error
+    except OSError as error:
+        raise task.storage.failed(f"stage {task.table} {task.key}", error) from error
     except duckdb.Error as error:
+        if _STORE.search(str(error)):
+            raise task.storage.failed(f"stage {task.table} {task.key}", error) from error
         raise EngineError(
             f"stage {task.table} {task.key}",
             str(error)[:600],
@@ -213,8 +221,6 @@ def _lineage(
         return selected, 0, ()
     source = ".".join(map(quote, task.rows_from.split(".")))
     rows_in = int(con.execute(f"SELECT count(*) FROM {source}").fetchall()[0][0])
-    if not {"_source_file", "_row"} <= set(task.contract.types):
-        return rows_in, rows_in - selected, ()
     gone = f"FROM {source} AS i ANTI JOIN _audited AS o USING (_source_file, _row)"
     superseded = int(con.execute(f"SELECT count(*) {gone}").fetchall()[0][0])
     samples = con.execute(

@@ -20,26 +20,20 @@ def cores(settings: Settings) -> int:
     return settings.threads or os.cpu_count() or 1
 
 
-def route(
-    table: Table, targets: Sequence[Target], asked: str, settings: Settings
-) -> tuple[str, str]:
+def route(table: Table, targets: Sequence[Target], asked: str) -> tuple[str, str]:
     """The engine for some targets of a table, and why.
 
     Args:
         table: The table; its contract may name an engine.
         targets: What is to be built.
         asked: ``auto``, or an engine's name, which overrides the contract.
-        settings: The threshold between one machine and a cluster.
     """
     if asked != "auto":
         return asked, "asked for"
     if table.contract.lake.engine != "auto":
         return table.contract.lake.engine, "the contract says so"
     largest = max((target.bytes for target in targets), default=0)
-    limit = int(settings.engine_threshold)
-    if largest <= limit:
-        return "dask", f"{size(largest)} ≤ {size(limit)}"
-    return "dask", f"{size(largest)} > {size(limit)}, but no cluster engine is installed"
+    return "dask", f"{size(largest)} at most per target"
 
 
 def start(name: str, settings: Settings) -> Engine:

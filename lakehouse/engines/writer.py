@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import uuid
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote as url_quote
 
@@ -115,11 +116,10 @@ class Writer:
         for i, name in enumerate(told):
             least, most, nulls, longest = found[4 * i : 4 * i + 4]
             null[name] = nulls
-            if least is not None and (longest or 0) <= _LONGEST_STRING_STATISTIC:
+            if _bounded(least, most) and (longest or 0) <= _LONGEST_STRING_STATISTIC:
                 low[name], high[name] = _statistic(least), _statistic(most)
-        return json.dumps(
-            {"numRecords": rows, "minValues": low, "maxValues": high, "nullCount": null}
-        )
+        told_all = {"numRecords": rows, "minValues": low, "maxValues": high, "nullCount": null}
+        return json.dumps(told_all, allow_nan=False)
 
     def quarantine(self, rejects: pa.Table | None) -> tuple[StagedFile, ...]:
         """The rows kept out, with the rules they violate; no file when there are none."""
@@ -148,6 +148,11 @@ class Writer:
             f"CAST({known.get(name, 'NULL')} AS {kind})"
             for name, kind in self.task.contract.types.items()
         )
+
+
+def _bounded(*values: object) -> bool:
+    """Whether both bounds can stand in the log: JSON has no infinity."""
+    return all(v is not None and not (isinstance(v, float) and not isfinite(v)) for v in values)
 
 
 def _statistic(value: object) -> object:

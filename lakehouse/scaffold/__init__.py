@@ -8,6 +8,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from lakehouse.errors import CatalogError
+from lakehouse.sql import WORDS
 
 __all__ = ["MODEL", "check_name", "scaffold"]
 
@@ -30,12 +31,12 @@ def check_name(kind: str, name: str) -> None:
         CatalogError: It cannot.
     """
     good = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-    if not good[:1].isalpha() or good in _RESERVED or _is_word(good):
+    if not good[:1].isalpha() or good in _RESERVED | WORDS:
         good = f"my_{good}".rstrip("_")
     found = None
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         found = "not lower-case letters, digits and _, beginning with a letter"
-    elif name in _RESERVED or _is_word(name):
+    elif name in _RESERVED | WORDS:
         found = f"{name!r} has a meaning of its own"
     if found:
         raise CatalogError(f"name a {kind} {name!r}", found, f"for example {good!r}")
@@ -78,14 +79,3 @@ def _files(folder: Traversable, path: Path) -> list[tuple[str, Path]]:
             text = one.read_text(encoding="utf-8")
             found.append((text, path / one.name.removesuffix(".template")))
     return found
-
-
-def _is_word(name: str) -> bool:
-    """Whether SQL reads a name as a word of its own."""
-    import sqlglot
-
-    try:
-        tree = sqlglot.parse_one(f"SELECT {name}.a FROM {name}.{name}", read="duckdb")
-    except sqlglot.ParseError:
-        return True
-    return next(tree.find_all(sqlglot.exp.Table)).sql("duckdb") != f"{name}.{name}"

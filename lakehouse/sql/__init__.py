@@ -13,10 +13,12 @@ from lakehouse.sql.lint import lint
 from lakehouse.sql.query import KERNEL_MEANING, Query, parse
 from lakehouse.sql.render import MACROS, Dialect, select
 from lakehouse.sql.resolve import Input
+from lakehouse.sql.words import WORDS
 
 __all__ = [
     "KERNEL_MEANING",
     "MACROS",
+    "WORDS",
     "Dialect",
     "Finding",
     "Input",

@@ -89,7 +89,8 @@ class Label(_Strict):
 
     Attributes:
         column: Of the feature table.
-        matures_after: How long after the event time the outcome is known.
+        matures_after: How long after the event time the outcome is known. Declared for the
+            monitors to come: training takes every row that has a label.
     """
 
     column: str

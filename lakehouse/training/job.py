@@ -139,7 +139,7 @@ def train_model(
                 "reads": {pinned.table.name: pinned.snapshot.version},
                 "fingerprint": pinned.fingerprint,
             },
-            result="done",
+            result="done" if result.alias == "champion" else "blocked",
             folder=owner.path,
         )
     )

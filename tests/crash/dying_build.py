@@ -1,8 +1,12 @@
-"""Build a shop and die by SIGKILL at one point: ``python dying_build.py SHOP POINT [COUNT]``."""
+"""Build a shop and die by SIGKILL: ``python dying_build.py SHOP POINT COUNT [OPTIONS]``.
+
+Without a point it says ``ready`` before it builds, and whoever started it kills it when he likes.
+"""
 
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import signal
 import sys
@@ -51,8 +55,19 @@ POINTS: dict[str, tuple[Any, str, bool]] = {
 }
 
 
-if __name__ == "__main__":
-    root, point, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+def die_at(point: str, count: int) -> None:
     owner, name, after = POINTS[point]
     dying(owner, name, count, after=after)
-    Shop(root).build()
+
+
+if __name__ == "__main__":
+    root, point, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    options: dict[str, Any] = json.loads(sys.argv[4]) if len(sys.argv) > 4 else {}
+    engine = options.pop("engine", "local")
+    shop = Shop(root, **options)
+    if point:
+        die_at(point, count)
+    else:
+        shop.lake()
+        print("ready", flush=True)
+    shop.build(engine=engine)

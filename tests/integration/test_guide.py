@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import runpy
@@ -76,6 +75,48 @@ def test_the_guide(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
             compare(block.text, said, where)
 
 
+@pytest.mark.prefect
+def test_the_schedule(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands for a server, on a domain of the same name that is quickly built."""
+    (server,) = (b for b in blocks() if (b.kind, b.name) == ("run", "server"))
+    (deployments,) = (b for b in blocks() if b.kind == "append")
+    with (project / "prefect.yaml").open("a", encoding="utf-8") as file:
+        file.write(deployments.text)
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT))
+    monkeypatch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    for name in [n for n in os.environ if n.startswith("PREFECT_API")]:
+        monkeypatch.delenv(name)
+    try:
+        for line in ("lake new billing", "lake land billing"):
+            shell(line)
+        said = ""
+        for line in server.text.splitlines():
+            if line.startswith("export "):
+                # The port is another where this one was taken.
+                name = line.removeprefix("export ").partition("=")[0]
+                found = re.search(rf"export {name}=(\S+)", said)
+                assert found, said
+                monkeypatch.setenv(name, found[1])
+            else:
+                said = shell(line)
+                if " --watch" in line:
+                    assert "Completed" in said
+    finally:
+        shell("lake down")
+    assert "3 tables" in shell("lake plan")
+
+
+def shell(line: str) -> str:
+    """Run one line of a console in a process of its own."""
+    words = shlex.split(line)
+    lake = [sys.executable, "-c", "from lakehouse.cli import main; main()"]
+    starts = {"lake": lake, "prefect": [sys.executable, "-m", "prefect", "--no-prompt"]}
+    command = [*starts[words[0]], *words[1:]]
+    done = subprocess.run(command, check=False, text=True, capture_output=True, timeout=240)
+    assert not done.returncode, f"{line}\n{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
+
+
 def write(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
@@ -116,7 +157,7 @@ def run(line: str, capfd: pytest.CaptureFixture[str], where: str) -> str:
 def expanded(word: str, line: str) -> Iterator[str]:
     # What stands in quotes is not for the shell to expand.
     quoted = f"'{word}'" in line or f'"{word}"' in line
-    yield from (sorted(glob.glob(word)) or [word]) if "*" in word and not quoted else [word]
+    yield from (sorted(map(str, Path().glob(word))) or [word]) if "*" in word and not quoted else [word]
 
 
 def compare(expected: str, said: str, where: str) -> None:

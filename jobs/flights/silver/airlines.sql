@@ -7,7 +7,7 @@ WITH named AS (
     _landed_at, _source_file, _row
   FROM bronze.airlines
 )
-SELECT carrier, name
+SELECT carrier, name, _source_file, _row
 FROM named
 QUALIFY row_number() OVER (
   PARTITION BY identity ORDER BY _landed_at DESC, _source_file DESC, _row DESC) = 1

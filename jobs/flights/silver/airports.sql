@@ -14,7 +14,8 @@ WITH typed AS (
 )
 SELECT
   airport, name, lat_deg, lon_deg, elevation_ft, timezone,
-  CASE WHEN alt IS NOT NULL AND elevation_ft IS NULL THEN 'alt' END AS unreadable
+  CASE WHEN alt IS NOT NULL AND elevation_ft IS NULL THEN 'alt' END AS unreadable,
+  _source_file, _row
 FROM typed
 QUALIFY row_number() OVER (
   PARTITION BY identity ORDER BY _landed_at DESC, _source_file DESC, _row DESC) = 1

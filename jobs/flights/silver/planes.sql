@@ -20,7 +20,8 @@ SELECT
   nullif(concat_ws(', ',
     CASE WHEN year IS NOT NULL AND built_year IS NULL THEN 'year' END,
     CASE WHEN engines IS NOT NULL AND engine_count IS NULL THEN 'engines' END,
-    CASE WHEN seats IS NOT NULL AND seat_count IS NULL THEN 'seats' END), '') AS unreadable
+    CASE WHEN seats IS NOT NULL AND seat_count IS NULL THEN 'seats' END), '') AS unreadable,
+  _source_file, _row
 FROM typed
 QUALIFY row_number() OVER (
   PARTITION BY identity ORDER BY _landed_at DESC, _source_file DESC, _row DESC) = 1

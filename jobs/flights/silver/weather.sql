@@ -25,7 +25,7 @@ WITH observed AS (
 )
 SELECT
   origin, obs_ts, temp_f, dewp_f, humid_pct, wind_dir_deg, wind_mph, gust_mph, precip_in,
-  pressure_mb, visib_mi, obs_month
+  pressure_mb, visib_mi, _source_file, _row, obs_month
 FROM observed
 QUALIFY row_number() OVER (
   PARTITION BY obs_month, origin, obs_ts,
