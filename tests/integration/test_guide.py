@@ -157,7 +157,9 @@ def run(line: str, capfd: pytest.CaptureFixture[str], where: str) -> str:
 def expanded(word: str, line: str) -> Iterator[str]:
     # What stands in quotes is not for the shell to expand.
     quoted = f"'{word}'" in line or f'"{word}"' in line
-    yield from (sorted(map(str, Path().glob(word))) or [word]) if "*" in word and not quoted else [word]
+    yield from (
+        (sorted(map(str, Path().glob(word))) or [word]) if "*" in word and not quoted else [word]
+    )
 
 
 def compare(expected: str, said: str, where: str) -> None:

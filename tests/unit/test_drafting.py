@@ -347,7 +347,7 @@ def test_a_file_that_cannot_be_read_does_not_stop_the_others(tmp_path: Path) -> 
     assert seen.files == ("a.csv",) and set(seen.skipped) == {"b.csv", "c.csv"}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(data=st.binary(max_size=200) | st.text(max_size=100).map(str.encode))
 def test_any_bytes_are_drafted_or_told(
     data: bytes, tmp_path_factory: pytest.TempPathFactory
@@ -364,7 +364,7 @@ VALUES = st.one_of(
 )
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     header=st.lists(st.text(max_size=12), min_size=1, max_size=4, unique=True),
     lines=st.lists(st.lists(VALUES, min_size=4, max_size=4), min_size=1, max_size=6),

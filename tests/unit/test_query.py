@@ -35,7 +35,7 @@ def test_a_cut_reads_older_versions(orders: Shop) -> None:
     assert old.to_pydict() == {"count_star()": [4]}
     with pytest.raises(CatalogError, match="no such run") as raised:
         query.of_run(orders.lake(), "nothing")
-    assert "ops.runs" in raised.value.remedy
+    assert "ops.builds" in raised.value.remedy
 
 
 def test_a_table_that_is_not_built_has_no_rows(orders: Shop) -> None:
