@@ -14,7 +14,6 @@ import hmac
 import json
 import logging
 import os
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote
 
 from lakehouse.errors import ModelError, UntrustedModelError
+from lakehouse.signing import SigningKey
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -33,7 +33,6 @@ __all__ = [
     "ModelRecord",
     "ModelVersion",
     "Registry",
-    "SigningKey",
     "prepare_process",
     "require_trusted",
     "tracking_at",
@@ -48,42 +47,6 @@ MODEL_FILE = "model.skops"
 Alias = Literal["champion", "challenger"]
 
 _RECORD, _SIGNATURE, _ALIAS = "lakehouse.record", "lakehouse.signature", "lakehouse.alias"
-
-
-@dataclass(frozen=True)
-class SigningKey:
-    """The secret with which models are signed; it never shows in a repr."""
-
-    secret: bytes
-
-    def __post_init__(self) -> None:
-        if len(self.secret) < 16:
-            found = f"a signing key of {len(self.secret)} bytes"
-            remedy = "delete it: a new one is made (models signed before must be trained again)"
-            raise ModelError("sign models", found, remedy)
-
-    def __repr__(self) -> str:
-        return "SigningKey(***)"
-
-    @classmethod
-    def at(cls, folder: Path) -> SigningKey:
-        """The key of a folder (mode 0700), made once (mode 0600).
-
-        Raises:
-            ModelError: Others may read the key file.
-        """
-        file = folder / "models.key"
-        if not file.exists():
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write_once(file, secrets.token_hex(32).encode())
-        if os.name == "posix" and file.stat().st_mode & 0o077:
-            found = f"others may read it (mode {file.stat().st_mode & 0o777:o})"
-            raise ModelError("sign models", found, f"chmod 600 '{file}'", file=str(file))
-        return cls(file.read_bytes().strip())
-
-    def sign(self, message: bytes) -> str:
-        """HMAC-SHA256 of the message, in hex."""
-        return hmac.new(self.secret, b"lakehouse model\0" + message, hashlib.sha256).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -365,20 +328,6 @@ def _begun(tracking_uri: str) -> bool:
     """False for a SQLite file that is not there: asking MLflow would make it, in seconds."""
     file = tracking_uri.removeprefix("sqlite:///")
     return file == tracking_uri or Path(unquote(file)).exists() or Path(file).exists()
-
-
-def _write_once(file: Path, content: bytes) -> None:
-    """Make a file with mode 0600; the first of several writers wins, none sees a part of it."""
-    draft = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        os.link(draft, file)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
 
 
 @contextmanager

@@ -73,10 +73,9 @@ class Storage:
             "/".join([self.uri, *parts]), self.endpoint, self.region, self.path_style, self.profile
         )
 
-    def delta_uri(self, *parts: str) -> str:
+    def delta_uri(self) -> str:
         """A table's place as deltalake takes it."""
-        path = "/".join([self.root, *parts])
-        return f"s3://{path}" if self.is_s3 else path
+        return f"s3://{self.root}" if self.is_s3 else self.root
 
     def delta_options(self) -> dict[str, str]:
         """Storage options for deltalake; holds secrets, so never log it."""

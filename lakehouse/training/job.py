@@ -13,8 +13,9 @@ from lakehouse.build import Lake
 from lakehouse.catalog import Domain
 from lakehouse.errors import ModelError
 from lakehouse.ledger import Ledger
-from lakehouse.registry import ModelVersion, Registry, SigningKey
+from lakehouse.registry import ModelVersion, Registry
 from lakehouse.settings import Settings
+from lakehouse.signing import SigningKey
 from lakehouse.training.declaration import ModelDeclaration, load
 from lakehouse.training.train import TrainingResult, train
 

@@ -14,10 +14,10 @@ from lakehouse.registry import (
     Alias,
     ModelRecord,
     Registry,
-    SigningKey,
     prepare_process,
     require_trusted,
 )
+from lakehouse.signing import SigningKey
 from lakehouse.training import plots, tracking
 from lakehouse.training.code import Classifier
 from lakehouse.training.dataset import DatasetVersion, Samples, cut

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from lakehouse.errors import ModelError, UntrustedModelError
-from lakehouse.registry import ModelRecord, Registry, SigningKey, require_trusted, tracking_at
+from lakehouse.registry import ModelRecord, Registry, require_trusted, tracking_at
+from lakehouse.signing import SigningKey
 
 RECORD = ModelRecord("print", "d1", "f1", ("a", "b"), {"toys.gold.t": 3})
 

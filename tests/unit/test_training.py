@@ -12,7 +12,8 @@ import pyarrow as pa
 import pytest
 
 from lakehouse.errors import ModelError, UntrustedModelError
-from lakehouse.registry import Registry, SigningKey
+from lakehouse.registry import Registry
+from lakehouse.signing import SigningKey
 from lakehouse.training import DatasetVersion, TrainingResult, explain, load, train
 from lakehouse.training.dataset import matrix
 
