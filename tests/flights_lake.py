@@ -175,7 +175,7 @@ def whole(
     ]
     target = Target(table.short, None, None, (), reads=tuple(reads), wanted=_NO_ID)
     uncut = table.contract.lake.model_copy(update={"partition": None})
-    task = task_of(session, table, target, 1)
+    task = task_of(session, table, [target], 1)
     task = replace(task, contract=replace(table.contract, lake=uncut), reaches=False)
     return _staged(lake, task, folder)
 
@@ -190,19 +190,19 @@ def by_partition(
     targets = [t for t in session.targets(table, {}, seen) if t.partition in partitions]
     assert len(targets) == len(partitions)
     for target in targets:
-        yield _staged(lake, task_of(session, table, target, 1), folder / str(target.partition))
+        yield _staged(lake, task_of(session, table, [target], 1), folder / str(target.partition))
 
 
 def _staged(lake: Lake, task: Task, folder: Path) -> tuple[pa.Table, pa.Table]:
     place = connect(lake.settings, folder.as_uri())
-    staged = kernel.stage(replace(task, storage=place))
+    (staged,) = kernel.stage(replace(task, storage=place))
     part = task.contract.lake.partition
     found = []
     for root, files in ((folder, staged.files), (Path(f"{folder}__quarantine"), staged.quarantine)):
         read = [pq.read_table(pa.BufferReader((root / f.path).read_bytes())) for f in files]
         found.append(pa.concat_tables(read) if read else pa.table({}))
     if part is not None:
-        value = pa.scalar(task.partition).cast(
+        value = pa.scalar(task.outputs[0].partition).cast(
             pa.date32() if task.contract.types[part.column] == "DATE" else pa.string()
         )
         found[0] = found[0].append_column(part.column, pa.repeat(value, found[0].num_rows))

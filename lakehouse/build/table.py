@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,15 +14,19 @@ from lakehouse import audit, commit, ledger, sql
 from lakehouse import snapshot as snapshots
 from lakehouse.build.results import Blocked, Event, TableResult, of_commit
 from lakehouse.catalog import Table
-from lakehouse.engines.base import Input, InputFile, Staged, Task
+from lakehouse.engines.base import Input, InputFile, Output, Staged, Task
 from lakehouse.engines.routing import cores
 from lakehouse.ledger import BuildRow
 from lakehouse.planning import Action, Pending, ReadFiles, Target
 
 if TYPE_CHECKING:
     from lakehouse.build.session import Session
+    from lakehouse.settings import Settings
 
-__all__ = ["Audited", "build_table", "stage_targets", "still_wanted", "task_of"]
+__all__ = ["Audited", "build_table", "grouped", "stage_targets", "still_wanted", "task_of"]
+
+#: How much larger rows may be in memory than in their files, with what a window needs beside them.
+_GROWTH = 16
 
 
 def build_table(session: Session, table: Table) -> TableResult:
@@ -118,7 +123,8 @@ def stage_targets(
     by_key = {t.key: t for t in targets}
     good: list[Audited] = []
     blocked: list[Blocked] = []
-    tasks = [task_of(session, table, target, len(targets)) for target in targets]
+    groups = grouped(targets, session.lake.settings, table.contract.lake.rows is None)
+    tasks = [task_of(session, table, group, len(groups)) for group in groups]
     for done, staged in enumerate(session.engine_for(engine).stage(tasks), 1):
         target = by_key[staged.key]
         stops = _judge(session, table, staged)
@@ -151,36 +157,64 @@ def _hold(session: Session, one: Audited, engine: str) -> None:
         session.absent[short] = session.absent.get(short, frozenset()) | {one.target.partition}
 
 
-def task_of(session: Session, table: Table, target: Target, beside: int) -> Task:
-    """Everything that staging one target needs.
+def grouped(targets: Sequence[Target], settings: Settings, share: bool) -> list[list[Target]]:
+    """The targets of each task: neighbours that read the same files are built together.
+
+    A year of months with a lookback of one reads eleven months once instead of twice.
+
+    Args:
+        targets: Targets of one table.
+        settings: Set how many tasks are worth having, and how much one may read.
+        share: Whether any may be built together.
+    """
+    if not share or not all(any(read.lower for read in t.reads) for t in targets):
+        return [[target] for target in targets]
+    longest = math.ceil(len(targets) / cores(settings))
+    groups: list[list[Target]] = []
+    read: set[str] = set()
+    for target in sorted(targets, key=lambda t: t.key):
+        files = {f"{r.table}/{file.path}": file.size for r in target.reads for file in r.files}
+        last = groups[-1] if groups else []
+        wide = sum(t.bytes for t in last) + target.bytes > settings.worker_memory / _GROWTH
+        if not last or len(last) == longest or wide or read.isdisjoint(files):
+            groups.append([])
+        groups[-1].append(target)
+        read = set(files)
+    return groups
+
+
+def task_of(session: Session, table: Table, targets: Sequence[Target], beside: int) -> Task:
+    """Everything that staging some targets of a table together needs.
 
     Args:
         session: The run.
-        table: The target's table.
-        target: What is to be built.
-        beside: How many targets are built with it; alone, it may use every core.
+        table: The targets' table.
+        targets: What is to be built; one, where a batch is landed.
+        beside: How many tasks run with it; alone, it may use every core.
     """
     lake, at_once = session.lake, cores(session.lake.settings)
+    first = targets[0]
     return Task(
         table=table.name,
-        key=target.key,
-        partition=target.partition,
-        wanted=target.wanted,
+        outputs=tuple(Output(t.key, t.partition, t.wanted) for t in targets),
         contract=table.contract,
         storage=lake.place(table),
         sql=sql.select(table.query, table.contract.types) if table.query else "",
-        inputs=tuple(_input(session, read) for read in target.reads),
-        batch=target.batch,
-        landing=lake.landing_of(session.domain.name) if target.batch else None,
+        inputs=tuple(
+            _input(session, reads) for reads in zip(*(t.reads for t in targets), strict=True)
+        ),
+        batch=first.batch,
+        landing=lake.landing_of(session.domain.name) if first.batch else None,
         rows_from=table.contract.lake.rows.from_ if table.contract.lake.rows else None,
-        reaches=any(read.lower is not None for read in target.reads),
+        reaches=any(read.lower is not None for read in first.reads),
         memory=int(lake.settings.worker_memory),
         threads=max(1, at_once // min(beside, at_once)),
     )
 
 
-def _input(session: Session, read: ReadFiles) -> Input:
-    table = session.domain.tables[read.table]
+def _input(session: Session, reads: Sequence[ReadFiles]) -> Input:
+    """What several targets read of one table, together."""
+    table = session.domain.tables[reads[0].table]
     part = table.contract.lake.partition
     # Lineage columns are bronze's; what silver carries of them says nothing about a row.
     types = {
@@ -188,14 +222,15 @@ def _input(session: Session, read: ReadFiles) -> Input:
         for name, kind in table.contract.types.items()
         if table.query is None or not name.startswith("_")
     }
+    files = dict.fromkeys(InputFile(f.path, f.partition) for read in reads for f in read.files)
     return Input(
-        name=read.table,
+        name=reads[0].table,
         storage=session.lake.place(table),
         types=types,
         partition_column=part.column if part else None,
-        files=tuple(InputFile(f.path, f.partition) for f in read.files),
+        files=tuple(files),
         event=part.event if part else None,
-        lower=read.lower,
+        lower=min((read.lower for read in reads if read.lower is not None), default=None),
     )
 
 

@@ -15,7 +15,7 @@ from lakehouse.contract import Contract
 from lakehouse.landing import Batch
 from lakehouse.storage import Storage
 
-__all__ = ["Engine", "Input", "InputFile", "Staged", "StagedFile", "Task"]
+__all__ = ["Engine", "Input", "InputFile", "Output", "Staged", "StagedFile", "Task"]
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,26 @@ class Input:
 
 
 @dataclass(frozen=True)
-class Task:
-    """Everything that staging one target needs, as plain data.
+class Output:
+    """One target of a task.
 
     Attributes:
         key: The target's name inside its table.
+        partition: Its partition value as text.
         wanted: ``<sql>-<contract>-<inputs>``.
+    """
+
+    key: str
+    partition: str | None
+    wanted: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything that staging some targets of one table needs, as plain data.
+
+    Attributes:
+        outputs: The targets. Several only where the inputs hold what matters for each.
         sql: The contract's projection over the table's SELECT; empty for bronze.
         batch: Bronze: what to read.
         rows_from: The input whose rows must all be accounted for.
@@ -62,9 +76,7 @@ class Task:
     """
 
     table: str
-    key: str
-    partition: str | None
-    wanted: str
+    outputs: tuple[Output, ...]
     contract: Contract
     storage: Storage
     sql: str = ""
@@ -75,6 +87,12 @@ class Task:
     reaches: bool = False
     memory: int = 2 * 1024**3
     threads: int = 1
+
+    @property
+    def name(self) -> str:
+        """The targets in words: ``flights.silver.flights 2013-01-01 … 2013-06-01``."""
+        ends = dict.fromkeys((self.outputs[0].key, self.outputs[-1].key))
+        return f"{self.table} {' … '.join(ends)}".strip()
 
 
 @dataclass(frozen=True)
@@ -136,7 +154,7 @@ class Staged:
 
 
 class Engine(Protocol):
-    """Stages targets; each in the order in which it is ready."""
+    """Stages targets and hands each over when it is ready."""
 
     name: str
 

@@ -83,11 +83,11 @@ class DaskEngine:
             kernel.stage,
             tasks,
             pure=False,
-            key=[f"{task.table}-{task.key}-{i}-{id(task)}" for i, task in enumerate(tasks)],
+            key=[f"{task.name}-{i}-{id(task)}" for i, task in enumerate(tasks)],
         )
         try:
             for done in as_completed(futures, loop=self.client.loop):
-                yield done.result()
+                yield from done.result()
         except (CancelledError, KilledWorker, OSError) as error:
             raise EngineError(
                 f"stage {tasks[0].table} on {self.address or 'threads of this process'}",

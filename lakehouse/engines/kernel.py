@@ -1,4 +1,4 @@
-"""Stage one target with DuckDB: the work of one task, on any worker, from plain data."""
+"""Stage some targets with DuckDB: the work of one task, on any worker, from plain data."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lakehouse import audit, landing, sql
 from lakehouse.audit import OUTSIDE_PARTITION, literal, quote
-from lakehouse.engines.base import Staged, Task
+from lakehouse.engines.base import Output, Staged, Task
 from lakehouse.engines.inputs import mount
 from lakehouse.engines.limits import beyond, unfit
 from lakehouse.engines.writer import Writer
@@ -29,8 +30,8 @@ _SAMPLES = 5
 _STORE = re.compile(r"\bfailed: IOError: |AWS Error [A-Z_]+ ")
 
 
-def stage(task: Task) -> Staged:
-    """Stage one target: select, audit and write its files below the table's directory.
+def stage(task: Task) -> tuple[Staged, ...]:
+    """Stage a task's targets: select, audit and write their files below the table's directory.
 
     Raises:
         EngineError: The SQL failed, memory did not suffice, or the row law does not hold.
@@ -38,27 +39,27 @@ def stage(task: Task) -> Staged:
     """
     import duckdb
 
-    began = time.perf_counter()
     try:
         with _connection(task) as con:
-            staged = _stage(task, con, began)
+            staged = tuple(_stage(task, con))
     except duckdb.OutOfMemoryException as error:
         raise EngineError(
-            f"stage {task.table} {task.key}",
+            f"stage {task.name}",
             f"more memory than the worker's {task.memory:,} bytes: {str(error)[:200]}",
             "raise LAKE_WORKER_MEMORY, or choose a finer partition grain in the contract",
         ) from error
     except OSError as error:
-        raise task.storage.failed(f"stage {task.table} {task.key}", error) from error
+        raise task.storage.failed(f"stage {task.name}", error) from error
     except duckdb.Error as error:
         if _STORE.search(str(error)):
-            raise task.storage.failed(f"stage {task.table} {task.key}", error) from error
+            raise task.storage.failed(f"stage {task.name}", error) from error
         raise EngineError(
-            f"stage {task.table} {task.key}",
+            f"stage {task.name}",
             str(error)[:600],
             f"correct {task.contract.path.removesuffix('.yaml')}.sql; 'lake lint' checks it",
         ) from error
-    _check_row_law(staged, task)
+    for one in staged:
+        _check_row_law(one, task)
     return staged
 
 
@@ -83,48 +84,81 @@ def _connection(task: Task) -> Iterator[duckdb.DuckDBPyConnection]:
             con.close()
 
 
-def _stage(task: Task, con: duckdb.DuckDBPyConnection, began: float) -> Staged:
-    warnings: tuple[str, ...] = ()
-    rejects = None
+def _stage(task: Task, con: duckdb.DuckDBPyConnection) -> Iterator[Staged]:
+    began = time.perf_counter()
+    landed = None
     if task.batch is not None:
-        rejects, warnings, records = _read_batch(task, con)
+        landed = _read_batch(task, con)
         select = _bronze_select(task)
     else:
         for one in task.inputs:
             mount(con, one)
-        select, records = task.sql, None
-    con.execute(f"CREATE TEMP TABLE _audited AS {_audited(task, select)}")
+        select = task.sql
+    con.execute(f"CREATE TEMP TABLE _selected AS {_audited(task, select)}")
+    shared = (time.perf_counter() - began) / len(task.outputs)
+    for output in task.outputs:
+        began = time.perf_counter()
+        _cut(task, output, con)
+        staged = _write(task, output, con, landed)
+        yield replace(staged, seconds=shared + time.perf_counter() - began)
+
+
+def _cut(task: Task, output: Output, con: duckdb.DuckDBPyConnection) -> None:
+    """Make ``_audited``: the rows of one target."""
+    if len(task.outputs) == 1:
+        con.execute("ALTER TABLE _selected RENAME TO _audited")
+        return
+    part = task.contract.lake.partition
+    assert part is not None
+    mine = f"{quote(part.column)} = {_partition_literal(task, output)}"
+    if output is task.outputs[0]:
+        # A row that belongs nowhere is kept out once.
+        mine = f"({mine} OR {quote(part.column)} IS NULL)"
+    con.execute(f"CREATE OR REPLACE TEMP TABLE _audited AS FROM _selected WHERE {mine}")
+
+
+def _write(
+    task: Task, output: Output, con: duckdb.DuckDBPyConnection, landed: _Landed | None
+) -> Staged:
     numbers = _numbers(task, con)
-    rejected = rejects.num_rows if rejects is not None else 0
-    rows_in, superseded, samples = _lineage(task, con, records, numbers["rows"])
-    writer = Writer(task, con)
+    rejects = landed.rejects if landed else None
+    rows_in, superseded, samples = _lineage(
+        task, con, landed.records if landed else None, numbers["rows"]
+    )
+    writer = Writer(task, output, con)
     files = writer.publish()
     quarantine = writer.quarantine(rejects)
     return Staged(
-        key=task.key,
-        partition=task.partition,
-        wanted=task.wanted,
+        key=output.key,
+        partition=output.partition,
+        wanted=output.wanted,
         files=files,
         quarantine=quarantine,
         rows_in=rows_in,
-        selected=numbers["rows"] + rejected,
+        selected=numbers["rows"] + (rejects.num_rows if rejects is not None else 0),
         published=sum(f.rows for f in files),
         quarantined=sum(f.rows for f in quarantine),
         superseded=superseded,
         numbers=numbers,
         reasons=_reasons(con, rejects),
         samples=samples,
-        warnings=warnings,
-        seconds=time.perf_counter() - began,
+        warnings=landed.warnings if landed else (),
     )
 
 
 # --- what is read -----------------------------------------------------------------------------
 
 
-def _read_batch(
-    task: Task, con: duckdb.DuckDBPyConnection
-) -> tuple[pa.Table, tuple[str, ...], int]:
+@dataclass(frozen=True)
+class _Landed:
+    """What of a batch is no row: rejected lines, warnings, and how many records there were."""
+
+    rejects: pa.Table
+    warnings: tuple[str, ...]
+    records: int
+
+
+def _read_batch(task: Task, con: duckdb.DuckDBPyConnection) -> _Landed:
     import pyarrow as pa
 
     assert task.batch is not None and task.landing is not None
@@ -136,7 +170,7 @@ def _read_batch(
     con.register("_landed", pa.concat_tables([one.rows for one in read]))
     warnings = tuple(f"{w}" for one in read for w in one.warnings)
     rejects = pa.concat_tables([one.rejects for one in read])
-    return rejects, warnings, sum(one.records for one in read)
+    return _Landed(rejects, warnings, sum(one.records for one in read))
 
 
 def _bronze_select(task: Task) -> str:
@@ -158,16 +192,16 @@ def _audited(task: Task, select: str) -> str:
     part, where = task.contract.lake.partition, ""
     if part is not None:
         column = quote(part.column)
-        value = _partition_literal(task)
+        values = ", ".join(_partition_literal(task, output) for output in task.outputs)
         if task.batch is not None:
             # Delta holds an empty partition value as NULL: such a row would belong nowhere.
             none = f"({column} IS NULL OR CAST({column} AS VARCHAR) = '' OR {unfit(part)})"
             rules.append((OUTSIDE_PARTITION, none))
         elif task.reaches:
-            where = f" WHERE {column} = {value} OR {column} IS NULL"
+            where = f" WHERE {column} IN ({values}) OR {column} IS NULL"
             rules.append((OUTSIDE_PARTITION, f"{column} IS NULL"))
         else:
-            rules.append((OUTSIDE_PARTITION, f"{column} IS DISTINCT FROM {value}"))
+            rules.append((OUTSIDE_PARTITION, f"({column} IN ({values})) IS NOT TRUE"))
     flags = ", ".join(f"CASE WHEN {bad} THEN {literal(rule)} END" for rule, bad in rules)
     found = (
         f"list_filter([{flags}], lambda rule: rule IS NOT NULL)"
@@ -177,11 +211,11 @@ def _audited(task: Task, select: str) -> str:
     return f"SELECT *, {found} AS _violations FROM (\n{select}\n) AS _selected{where}"
 
 
-def _partition_literal(task: Task) -> str:
+def _partition_literal(task: Task, output: Output) -> str:
     part = task.contract.lake.partition
     assert part is not None
     kind = "VARCHAR" if part.grain is Grain.value else "DATE"
-    return f"CAST({literal(task.partition)} AS {kind})"
+    return f"CAST({literal(output.partition)} AS {kind})"
 
 
 def _numbers(task: Task, con: duckdb.DuckDBPyConnection) -> dict[str, Any]:
@@ -234,7 +268,7 @@ def _check_row_law(staged: Staged, task: Task) -> None:
     if accounted == staged.selected and staged.rows_in == accounted + staged.superseded:
         return
     raise EngineError(
-        f"account for every row of {task.table} {task.key}",
+        f"account for every row of {task.table} {staged.key}",
         f"{staged.rows_in:,} rows in, {staged.selected:,} selected; {staged.published:,} published "
         f"+ {staged.quarantined:,} quarantined + {staged.superseded:,} superseded",
         f"a join in {task.contract.path.removesuffix('.yaml')}.sql multiplies or drops rows of "

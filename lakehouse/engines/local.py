@@ -18,7 +18,7 @@ class LocalEngine:
     def stage(self, tasks: Sequence[Task]) -> Iterator[Staged]:
         """Stage every task in turn; see :class:`lakehouse.engines.base.Engine`."""
         for task in tasks:
-            yield kernel.stage(task)
+            yield from kernel.stage(task)
 
     def close(self) -> None:
         """Nothing was started."""

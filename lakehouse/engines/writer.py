@@ -12,7 +12,7 @@ from urllib.parse import quote as url_quote
 
 from lakehouse.audit import literal, quote
 from lakehouse.contract import LANDED_COLUMNS, digest
-from lakehouse.engines.base import StagedFile, Task
+from lakehouse.engines.base import Output, StagedFile, Task
 from lakehouse.engines.limits import held, unheld
 from lakehouse.planning import NO_ROWS
 
@@ -34,11 +34,13 @@ class Writer:
     """Writes one audited target.
 
     Args:
-        task: The target.
+        task: The task.
+        output: The target.
         con: A connection that holds ``_audited``: the rows with ``_violations``.
     """
 
     task: Task
+    output: Output
     con: duckdb.DuckDBPyConnection
 
     def __post_init__(self) -> None:
@@ -51,7 +53,7 @@ class Writer:
         """One file per partition written; a zero-row marker where nothing is left to publish."""
         good = "len(_violations) = 0"
         if self.task.batch is None or self.column is None:
-            return (self._file(self.task.partition, good),)
+            return (self._file(self.output.partition, good),)
         column = quote(self.column)
         found = self.con.execute(
             f"SELECT DISTINCT CAST({column} AS VARCHAR) FROM _audited WHERE {good} ORDER BY 1"
@@ -64,7 +66,7 @@ class Writer:
 
     def _file(self, partition: str | None, where: str) -> StagedFile:
         content = self._content(where)
-        build = f"{self.task.wanted}-{content}"
+        build = f"{self.output.wanted}-{content}"
         self.builds.append(build)
         columns = [c for c in self.task.contract.types if c != self.column]
         path = self._path(partition, build)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from shop import JANUARY, Shop
+from shop import FEBRUARY, JANUARY, MARCH, Shop
 
-from lakehouse.build.table import task_of
+from lakehouse.build.table import grouped, task_of
 from lakehouse.engines import kernel
 from lakehouse.engines.base import Staged, Task
 from lakehouse.errors import EngineError
@@ -24,11 +24,11 @@ def tasks(shop: Shop, name: str) -> list[Task]:
     table = session.domain.tables[name]
     seen = session.read([*table.reads, name])
     targets = session.targets(table, {}, seen)
-    return [task_of(session, table, t, len(targets)) for t in targets]
+    return [task_of(session, table, [t], len(targets)) for t in targets]
 
 
 def stage(shop: Shop, name: str) -> list[Staged]:
-    return [kernel.stage(task) for task in tasks(shop, name)]
+    return [one for task in tasks(shop, name) for one in kernel.stage(task)]
 
 
 def data(shop: Shop, name: str) -> Path:
@@ -165,3 +165,47 @@ def test_rows_outside_the_partition_are_quarantined(orders: Shop) -> None:
     )
     (staged,) = stage(orders, "silver.orders")
     assert (staged.published, staged.reasons["outside_partition"]) == (0, 3)
+
+
+class TestNeighbours:
+    """Months of a table with a lookback, which read each other's days."""
+
+    @pytest.fixture
+    def daily(self, shop: Shop) -> Shop:
+        shop.orders("all", *JANUARY, *FEBRUARY, *MARCH)
+        shop.orders("later", ("z1", "ann", 3, "2026-06-02"))
+        shop.build("silver.orders")
+        return shop
+
+    def groups(self, shop: Shop, **settings: object) -> list[list[str]]:
+        session = shop.session()
+        table = session.domain.tables["gold.daily"]
+        seen = session.read([*table.reads, table.short])
+        targets = session.targets(table, {}, seen)
+        made = shop.lake().settings.model_copy(update=settings)
+        return [[t.key for t in group] for group in grouped(targets, made, share=True)]
+
+    def test_those_that_share_files_are_one_task(self, daily: Shop) -> None:
+        months = ["2026-01-01", "2026-02-01", "2026-03-01"]
+        assert self.groups(daily, threads=1) == [months, ["2026-06-01"]]
+        assert self.groups(daily, threads=2) == [months[:2], months[2:], ["2026-06-01"]]
+        assert self.groups(daily, threads=1, worker_memory=1000) == [
+            [m] for m in (*months, "2026-06-01")
+        ]
+
+    def test_together_they_are_what_each_is_alone(self, daily: Shop) -> None:
+        session = daily.session()
+        table = session.domain.tables["gold.daily"]
+        seen = session.read([*table.reads, table.short])
+        targets = session.targets(table, {}, seen)
+        alone = [s for t in targets for s in kernel.stage(task_of(session, table, [t], 1))]
+        together = kernel.stage(task_of(session, table, targets, 1))
+        told = [
+            [
+                (s.key, [str(build_of(f.path)) for f in s.files], s.rows_in, s.published, s.numbers)
+                for s in made
+            ]
+            for made in (alone, together)
+        ]
+        assert told[0] == told[1]
+        assert len(told[0]) == 4
