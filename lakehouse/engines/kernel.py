@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from lakehouse import audit, landing, sql
+from lakehouse import audit, landing
 from lakehouse.audit import OUTSIDE_PARTITION, literal, quote
 from lakehouse.engines.base import Output, Staged, Task
+from lakehouse.engines.connection import connection
 from lakehouse.engines.inputs import mount
 from lakehouse.engines.limits import beyond, unfit
 from lakehouse.engines.writer import Writer
@@ -40,7 +39,7 @@ def stage(task: Task) -> tuple[Staged, ...]:
     import duckdb
 
     try:
-        with _connection(task) as con:
+        with connection(task.memory, task.threads) as con:
             staged = tuple(_stage(task, con))
     except duckdb.OutOfMemoryException as error:
         raise EngineError(
@@ -61,27 +60,6 @@ def stage(task: Task) -> tuple[Staged, ...]:
     for one in staged:
         _check_row_law(one, task)
     return staged
-
-
-@contextmanager
-def _connection(task: Task) -> Iterator[duckdb.DuckDBPyConnection]:
-    import duckdb
-
-    with tempfile.TemporaryDirectory(prefix="lake-spill-") as spill:
-        con = duckdb.connect(
-            config={
-                "memory_limit": f"{task.memory}B",
-                "threads": task.threads,
-                "temp_directory": spill,
-                "preserve_insertion_order": True,
-            }
-        )
-        try:
-            for statement in (*sql.MACROS, "SET enable_progress_bar = false"):
-                con.execute(statement)
-            yield con
-        finally:
-            con.close()
 
 
 def _stage(task: Task, con: duckdb.DuckDBPyConnection) -> Iterator[Staged]:
