@@ -90,20 +90,25 @@ def aggregates(contract: Contract) -> dict[str, str]:
     return found
 
 
-def duplicates(contract: Contract) -> dict[str, str]:
+def duplicates(contract: Contract, by: str = "") -> dict[str, str]:
     """Rule id → query over ``_audited`` for each rule of uniqueness: (rows that share, looked at).
 
     It is about published rows. NULL equals NULL, as in Great Expectations: what is left
     out are rows without any of the columns, or as ``ignore_row_if`` says.
+
+    Args:
+        contract: The table's contract.
+        by: A column, of whose values each gets a row of its own; it comes first.
     """
     found: dict[str, str] = {}
+    head, tail = (f"{by}, ", f" GROUP BY {by}") if by else ("", "")
     for rule in contract.rules:
         if rule.type in _UNIQUE:
-            keys = ", ".join(map(quote, columns_of(rule)))
+            keys = head + ", ".join(map(quote, columns_of(rule)))
             found[rule.id] = (
-                "SELECT coalesce(sum(n) FILTER (WHERE n > 1), 0), coalesce(sum(n), 0) FROM "
+                f"SELECT {head}coalesce(sum(n) FILTER (WHERE n > 1), 0), coalesce(sum(n), 0) FROM "
                 f"(SELECT {keys}, count(*) AS n FROM _audited WHERE len(_violations) = 0 "
-                f"AND NOT ({_ignored(rule)}) GROUP BY {keys})"
+                f"AND NOT ({_ignored(rule)}) GROUP BY {keys}){tail}"
             )
     return found
 

@@ -372,7 +372,7 @@ def _findings(domain: Domain, table: Table) -> Iterator[SqlError]:
     partition = table.contract.lake.partition
     for finding in sql.lint(
         table.query,
-        inputs={name: _lint_input(domain.tables[name], read) for name, read in table.reads.items()},
+        inputs=sql_inputs(domain, table),
         output=table.contract.types,
         partition=partition.column if partition else None,
         layer=table.layer,
@@ -385,7 +385,12 @@ def _findings(domain: Domain, table: Table) -> Iterator[SqlError]:
         )
 
 
-def _lint_input(table: Table, read: Read) -> sql.Input:
+def sql_inputs(domain: Domain, table: Table) -> dict[str, sql.Input]:
+    """What a table's SQL may know of the tables that it reads."""
+    return {name: _sql_input(domain.tables[name], read) for name, read in table.reads.items()}
+
+
+def _sql_input(table: Table, read: Read) -> sql.Input:
     part = table.contract.lake.partition
     # A landed row is named by its file and its number in it.
     key = table.contract.key or (("_source_file", "_row") if table.query is None else ())

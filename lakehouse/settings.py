@@ -25,6 +25,14 @@ class Settings(BaseSettings):
         s3_path_style: Address buckets by path rather than by host name.
         s3_profile: An AWS profile; empty for the standard chain.
         dask_address: A Dask scheduler; empty for a cluster of threads in this process.
+        spark_master: Where Spark runs: ``local[*]``, ``spark://host:port``, ``k8s://…``.
+        spark_memory: The memory of Spark's driver, and of each executor on a cluster.
+        spark_secret: What a standalone cluster asks of those who connect
+            (``spark.authenticate.secret``).
+        spark_events: A folder for Spark's event logs; empty for none.
+        spark_jars: The cache of Spark's Java archives. Default: ``<state>/jars``.
+        maven_repository: Where Spark's Java archives come from; empty for Maven Central.
+        ivy_settings: An Ivy settings file to fetch them by, for repositories with a login.
         worker_memory: The memory one target may use before it spills.
         threads: Targets built side by side; 0 means one per core.
         signing_key: Signs stored models; empty: ``<state>/keys/models.key``, made at first use.
@@ -43,6 +51,13 @@ class Settings(BaseSettings):
     s3_path_style: bool = True
     s3_profile: str = ""
     dask_address: str = ""
+    spark_master: str = "local[*]"
+    spark_memory: ByteSize = ByteSize(2 * 1024**3)
+    spark_secret: SecretStr | None = None
+    spark_events: str = ""
+    spark_jars: Path | None = None
+    maven_repository: str = ""
+    ivy_settings: Path | None = None
     worker_memory: ByteSize = ByteSize(2 * 1024**3)
     threads: int = Field(0, ge=0)
     signing_key: SecretStr | None = None

@@ -20,9 +20,10 @@ from lakehouse.errors import PlanError, StorageError, cause
 from lakehouse.storage import Storage
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from deltalake import DeltaTable
 
-__all__ = ["BuildId", "File", "Snapshot", "build_of", "landed", "of", "open_table", "read"]
+__all__ = ["BuildId", "File", "Snapshot", "added", "build_of", "landed", "of", "open_table", "read"]
 
 #: What a reader or writer of either engine understands; others would be read wrongly in silence.
 PORTABLE_FEATURES = frozenset(
@@ -221,12 +222,28 @@ def read(storage: Storage, name: str, version: int | None = None) -> Snapshot:
         return of(table, name)
 
 
-def of(table: DeltaTable, name: str) -> Snapshot:
-    """The snapshot of an open table."""
+def added(storage: Storage) -> list[dict[str, Any]]:
+    """The live files of a staging table, flat, as deltalake names their fields; paths unquoted.
+
+    Raises:
+        StorageError: See :func:`open_table`.
+    """
+    table = open_table(storage)
+    if table is None:
+        return []
+    return [add | {"path": unquote(add["path"])} for add in _actions(table).to_pylist()]
+
+
+def _actions(table: DeltaTable) -> pa.Table:
     import pyarrow as pa
 
     # pa.table() would import pandas, only to see that this is no frame of it.
-    actions = pa.RecordBatchReader.from_stream(table.get_add_actions(flatten=True)).read_all()
+    return pa.RecordBatchReader.from_stream(table.get_add_actions(flatten=True)).read_all()
+
+
+def of(table: DeltaTable, name: str) -> Snapshot:
+    """The snapshot of an open table."""
+    actions = _actions(table)
     columns = table.metadata().partition_columns
     nothing = [None] * actions.num_rows
 

@@ -35,6 +35,15 @@ _TRIES = 3
 _PROBE_WRITERS = 8
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE")
 
+#: What S3A asks for keys: those that Spark took from its driver's environment, then the chain of
+#: the AWS SDK (profile, web identity, container, machine).
+_S3A_CHAIN = (
+    "org.apache.hadoop.fs.s3a.TemporaryAWSCredentialsProvider,"
+    "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider,"
+    "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider"
+)
+_S3A_PROFILE = "org.apache.hadoop.fs.s3a.auth.ProfileAWSCredentialsProvider"
+
 
 @dataclass(frozen=True)
 class Storage:
@@ -95,6 +104,32 @@ class Storage:
             options["AWS_ENDPOINT_URL"] = self.endpoint
             options["AWS_ALLOW_HTTP"] = str(self.endpoint.startswith("http://")).lower()
         return options
+
+    def spark_uri(self) -> str:
+        """A place as Spark takes it."""
+        return f"s3a://{self.root}" if self.is_s3 else self.uri
+
+    def spark_conf(self) -> dict[str, str]:
+        """How Spark reaches this store, as its properties; without any key.
+
+        Keys in the environment of Spark's driver reach its executors by themselves; a
+        profile or a role must be there on each machine.
+        """
+        if not self.is_s3:
+            return {}
+        conf = {
+            "endpoint.region": self.region,
+            "path.style.access": str(self.path_style).lower(),
+            "connection.timeout": f"{SILENCE_S}s",
+            "connection.establish.timeout": f"{_CONNECT_S}s",
+            "aws.credentials.provider": _S3A_PROFILE if self.profile else _S3A_CHAIN,
+        }
+        if self.profile:
+            conf["auth.profile.name"] = self.profile
+        if self.endpoint:
+            conf["endpoint"] = self.endpoint
+            conf["connection.ssl.enabled"] = str(not self.endpoint.startswith("http://")).lower()
+        return {f"spark.hadoop.fs.s3a.{name}": value for name, value in conf.items()}
 
     def _keys(self) -> dict[str, str]:
         given = tuple(os.environ.get(name) for name in _KEYS)

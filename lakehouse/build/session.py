@@ -145,7 +145,7 @@ class Session:
         """
         with self._lock:
             if name not in self._engines:
-                self._engines[name] = routing.start(name, self.lake.settings)
+                self._engines[name] = routing.start(name, self.lake.settings, self.lake.storage)
             return self._engines[name]
 
     def select(

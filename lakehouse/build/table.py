@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from lakehouse import audit, commit, ledger, sql
+from lakehouse import audit, catalog, commit, ledger, sql
 from lakehouse import snapshot as snapshots
 from lakehouse.build.results import Blocked, Event, TableResult, of_commit
 from lakehouse.catalog import Table
@@ -21,7 +21,6 @@ from lakehouse.planning import Action, Pending, ReadFiles, Target
 
 if TYPE_CHECKING:
     from lakehouse.build.session import Session
-    from lakehouse.settings import Settings
 
 __all__ = ["Audited", "build_table", "grouped", "stage_targets", "still_wanted", "task_of"]
 
@@ -123,9 +122,10 @@ def stage_targets(
     by_key = {t.key: t for t in targets}
     good: list[Audited] = []
     blocked: list[Blocked] = []
-    groups = grouped(targets, session.lake.settings, table.contract.lake.rows is None)
-    tasks = [task_of(session, table, group, len(groups)) for group in groups]
-    for done, staged in enumerate(session.engine_for(engine).stage(tasks), 1):
+    running = session.engine_for(engine)
+    groups = grouped(session, table, targets, running.slots)
+    tasks = [task_of(session, table, group, len(groups), running.dialect) for group in groups]
+    for done, staged in enumerate(running.stage(tasks), 1):
         target = by_key[staged.key]
         stops = _judge(session, table, staged)
         if stops:
@@ -157,33 +157,58 @@ def _hold(session: Session, one: Audited, engine: str) -> None:
         session.absent[short] = session.absent.get(short, frozenset()) | {one.target.partition}
 
 
-def grouped(targets: Sequence[Target], settings: Settings, share: bool) -> list[list[Target]]:
-    """The targets of each task: neighbours that read the same files are built together.
-
-    A year of months with a lookback of one reads eleven months once instead of twice.
+def grouped(
+    session: Session, table: Table, targets: Sequence[Target], slots: int | None
+) -> list[list[Target]]:
+    """The targets of each task: those that one SELECT builds as each alone would be.
 
     Args:
-        targets: Targets of one table.
-        settings: Set how many tasks are worth having, and how much one may read.
-        share: Whether any may be built together.
+        session: The run.
+        table: The targets' table.
+        targets: What is to be built of it.
+        slots: How many tasks run side by side; None where one is spread by its engine. Elsewhere
+            only neighbours that read the same files are one task: a year of months with a
+            lookback of one reads eleven months once instead of twice.
     """
-    if not share or not all(any(read.lower for read in t.reads) for t in targets):
+    timed = all(any(read.lower for read in t.reads) for t in targets)
+    if slots is None and (timed or _carried(session, table)):
+        return [list(targets)]
+    if slots is None or not timed or table.contract.lake.rows is not None:
         return [[target] for target in targets]
-    longest = math.ceil(len(targets) / cores(settings))
+    longest = math.ceil(len(targets) / slots)
+    largest = session.lake.settings.worker_memory / _GROWTH
     groups: list[list[Target]] = []
     read: set[str] = set()
     for target in sorted(targets, key=lambda t: t.key):
-        files = {f"{r.table}/{file.path}": file.size for r in target.reads for file in r.files}
+        files = {f"{r.table}/{file.path}" for r in target.reads for file in r.files}
         last = groups[-1] if groups else []
-        wide = sum(t.bytes for t in last) + target.bytes > settings.worker_memory / _GROWTH
+        wide = sum(t.bytes for t in last) + target.bytes > largest
         if not last or len(last) == longest or wide or read.isdisjoint(files):
             groups.append([])
         groups[-1].append(target)
-        read = set(files)
+        read = files
     return groups
 
 
-def task_of(session: Session, table: Table, targets: Sequence[Target], beside: int) -> Task:
+def _carried(session: Session, table: Table) -> bool:
+    """Whether a row's partition is that of the input row which it is made of."""
+    part = table.contract.lake.partition
+    if part is None or table.query is None:
+        return False
+    inputs = catalog.sql_inputs(session.domain, table)
+    sources = sql.lineage(table.query, inputs).get(part.column, frozenset())
+    return bool(sources) and all(
+        column == part.column and inputs[name].partition == column for name, column in sources
+    )
+
+
+def task_of(
+    session: Session,
+    table: Table,
+    targets: Sequence[Target],
+    beside: int,
+    dialect: sql.Dialect = "duckdb",
+) -> Task:
     """Everything that staging some targets of a table together needs.
 
     Args:
@@ -191,6 +216,7 @@ def task_of(session: Session, table: Table, targets: Sequence[Target], beside: i
         table: The targets' table.
         targets: What is to be built; one, where a batch is landed.
         beside: How many tasks run with it; alone, it may use every core.
+        dialect: The engine's SQL.
     """
     lake, at_once = session.lake, cores(session.lake.settings)
     first = targets[0]
@@ -199,7 +225,7 @@ def task_of(session: Session, table: Table, targets: Sequence[Target], beside: i
         outputs=tuple(Output(t.key, t.partition, t.wanted) for t in targets),
         contract=table.contract,
         storage=lake.place(table),
-        sql=sql.select(table.query, table.contract.types) if table.query else "",
+        sql=_select(session, table, dialect),
         inputs=tuple(
             _input(session, reads) for reads in zip(*(t.reads for t in targets), strict=True)
         ),
@@ -210,6 +236,13 @@ def task_of(session: Session, table: Table, targets: Sequence[Target], beside: i
         memory=int(lake.settings.worker_memory),
         threads=max(1, at_once // min(beside, at_once)),
     )
+
+
+def _select(session: Session, table: Table, dialect: sql.Dialect) -> str:
+    if table.query is None:
+        return ""
+    inputs = catalog.sql_inputs(session.domain, table)
+    return sql.select(table.query, table.contract.types, dialect, inputs)
 
 
 def _input(session: Session, reads: Sequence[ReadFiles]) -> Input:
@@ -230,6 +263,7 @@ def _input(session: Session, reads: Sequence[ReadFiles]) -> Input:
         partition_column=part.column if part else None,
         files=tuple(files),
         event=part.event if part else None,
+        version=reads[0].version,
         lower=min((read.lower for read in reads if read.lower is not None), default=None),
     )
 

@@ -12,10 +12,21 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from lakehouse.contract import Contract
+from lakehouse.errors import EngineError
 from lakehouse.landing import Batch
+from lakehouse.sql import Dialect
 from lakehouse.storage import Storage
 
-__all__ = ["Engine", "Input", "InputFile", "Output", "Staged", "StagedFile", "Task"]
+__all__ = [
+    "Engine",
+    "Input",
+    "InputFile",
+    "Output",
+    "Staged",
+    "StagedFile",
+    "Task",
+    "check_row_law",
+]
 
 
 @dataclass(frozen=True)
@@ -35,6 +46,7 @@ class Input:
         storage: The input table's place.
         types: Column → DuckDB type.
         partition_column: The column that is not in the files.
+        version: The version that the plan has seen; its files are these and others.
         event: The column to which ``lower`` applies; None reads whole files.
         lower: First instant that can matter, in the reading table's time zone.
     """
@@ -44,6 +56,7 @@ class Input:
     types: Mapping[str, str]
     partition_column: str | None
     files: tuple[InputFile, ...]
+    version: int = -1
     event: str | None = None
     lower: dt.datetime | None = None
 
@@ -153,10 +166,39 @@ class Staged:
         return sum(file.size for file in self.files)
 
 
+def check_row_law(staged: Staged, task: Task) -> None:
+    """Account for every row: rows in = published + quarantined + superseded.
+
+    Raises:
+        EngineError: A row is lost, or is there twice.
+    """
+    accounted = staged.published + staged.quarantined
+    if accounted == staged.selected and staged.rows_in == accounted + staged.superseded:
+        return
+    raise EngineError(
+        f"account for every row of {task.table} {staged.key}",
+        f"{staged.rows_in:,} rows in, {staged.selected:,} selected; {staged.published:,} published "
+        f"+ {staged.quarantined:,} quarantined + {staged.superseded:,} superseded",
+        f"a join in {task.contract.path.removesuffix('.yaml')}.sql multiplies or drops rows of "
+        f"{task.rows_from or 'its input'}: join on a key that is unique",
+    )
+
+
 class Engine(Protocol):
-    """Stages targets and hands each over when it is ready."""
+    """Stages targets and hands each over when it is ready.
+
+    Attributes:
+        name: In settings, contracts and the ledger.
+        dialect: The SQL that its tasks hold.
+    """
 
     name: str
+    dialect: Dialect
+
+    @property
+    def slots(self) -> int | None:
+        """How many tasks run side by side; None where each is spread by the engine itself."""
+        ...
 
     def stage(self, tasks: Sequence[Task]) -> Iterator[Staged]:
         """Stage every task.

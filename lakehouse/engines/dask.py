@@ -10,6 +10,7 @@ from typing import Any
 from lakehouse.engines import kernel
 from lakehouse.engines.base import Staged, Task
 from lakehouse.errors import EngineError, cause
+from lakehouse.sql import Dialect
 
 __all__ = ["DaskEngine"]
 
@@ -28,6 +29,7 @@ class DaskEngine:
     """
 
     name = "dask"
+    dialect: Dialect = "duckdb"
 
     def __init__(self, address: str, threads: int) -> None:
         self.address, self.threads = address, threads
@@ -41,6 +43,13 @@ class DaskEngine:
             if self._client is None:
                 self._client = self._connect()
         return self._client
+
+    @property
+    def slots(self) -> int:
+        """Threads of all workers."""
+        if not self.address:
+            return self.threads
+        return max(1, sum(map(int, self.client.nthreads().values())))
 
     def _connect(self) -> Any:
         import dask

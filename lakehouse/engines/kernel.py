@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakehouse import audit, landing
 from lakehouse.audit import OUTSIDE_PARTITION, literal, quote
-from lakehouse.engines.base import Output, Staged, Task
+from lakehouse.engines.base import Output, Staged, Task, check_row_law
 from lakehouse.engines.connection import connection
 from lakehouse.engines.inputs import mount
 from lakehouse.engines.limits import beyond, unfit
@@ -58,7 +58,7 @@ def stage(task: Task) -> tuple[Staged, ...]:
             f"correct {task.contract.path.removesuffix('.yaml')}.sql; 'lake lint' checks it",
         ) from error
     for one in staged:
-        _check_row_law(one, task)
+        check_row_law(one, task)
     return staged
 
 
@@ -239,16 +239,3 @@ def _lineage(
         f"SELECT _source_file, _row {gone} ORDER BY ALL LIMIT {_SAMPLES}"
     ).fetchall()
     return rows_in, superseded, tuple((str(file), int(row)) for file, row in samples)
-
-
-def _check_row_law(staged: Staged, task: Task) -> None:
-    accounted = staged.published + staged.quarantined
-    if accounted == staged.selected and staged.rows_in == accounted + staged.superseded:
-        return
-    raise EngineError(
-        f"account for every row of {task.table} {staged.key}",
-        f"{staged.rows_in:,} rows in, {staged.selected:,} selected; {staged.published:,} published "
-        f"+ {staged.quarantined:,} quarantined + {staged.superseded:,} superseded",
-        f"a join in {task.contract.path.removesuffix('.yaml')}.sql multiplies or drops rows of "
-        f"{task.rows_from or 'its input'}: join on a key that is unique",
-    )

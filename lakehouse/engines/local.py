@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from lakehouse.engines import kernel
 from lakehouse.engines.base import Staged, Task
+from lakehouse.sql import Dialect
 
 __all__ = ["LocalEngine"]
 
@@ -14,6 +15,8 @@ class LocalEngine:
     """Stages targets in this process."""
 
     name = "local"
+    dialect: Dialect = "duckdb"
+    slots: int | None = 1
 
     def stage(self, tasks: Sequence[Task]) -> Iterator[Staged]:
         """Stage every task in turn; see :class:`lakehouse.engines.base.Engine`."""

@@ -10,6 +10,7 @@ from lakehouse.engines.base import Engine
 from lakehouse.errors import SettingsError
 from lakehouse.planning import Target
 from lakehouse.settings import Settings
+from lakehouse.storage import Storage
 from lakehouse.units import size
 
 __all__ = ["cores", "route", "start"]
@@ -36,8 +37,13 @@ def route(table: Table, targets: Sequence[Target], asked: str) -> tuple[str, str
     return "dask", f"{size(largest)} at most per target"
 
 
-def start(name: str, settings: Settings) -> Engine:
+def start(name: str, settings: Settings, storage: Storage) -> Engine:
     """A running engine.
+
+    Args:
+        name: Its name.
+        settings: Where it runs, and how large.
+        storage: The lake's store.
 
     Raises:
         SettingsError: There is no engine of that name.
@@ -50,6 +56,10 @@ def start(name: str, settings: Settings) -> Engine:
         from lakehouse.engines.dask import DaskEngine
 
         return DaskEngine(settings.dask_address, cores(settings))
+    if name == "spark":
+        from lakehouse.engines.spark.engine import SparkEngine
+
+        return SparkEngine(settings, storage)
     raise SettingsError(
-        f"build with the engine {name!r}", "no such engine", "use auto, dask or local"
+        f"build with the engine {name!r}", "no such engine", "use auto, dask, spark or local"
     )

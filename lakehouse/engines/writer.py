@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-__all__ = ["QUARANTINE_COLUMNS", "Writer"]
+__all__ = ["QUARANTINE_COLUMNS", "Writer", "statistic"]
 
 #: What a quarantine table has besides its table's columns, with DuckDB types.
 QUARANTINE_COLUMNS = {"_violations": "VARCHAR[]", "_build": "VARCHAR", "_raw": "VARCHAR"}
@@ -119,7 +119,7 @@ class Writer:
             least, most, nulls, longest = found[4 * i : 4 * i + 4]
             null[name] = nulls
             if _bounded(least, most) and (longest or 0) <= _LONGEST_STRING_STATISTIC:
-                low[name], high[name] = _statistic(least), _statistic(most)
+                low[name], high[name] = statistic(least), statistic(most)
         told_all = {"numRecords": rows, "minValues": low, "maxValues": high, "nullCount": null}
         return json.dumps(told_all, allow_nan=False)
 
@@ -157,7 +157,8 @@ def _bounded(*values: object) -> bool:
     return all(v is not None and not (isinstance(v, float) and not isfinite(v)) for v in values)
 
 
-def _statistic(value: object) -> object:
+def statistic(value: object) -> object:
+    """A bound in the log's own form."""
     if isinstance(value, dt.datetime):
         # strftime writes the year 1 without its zeros.
         return value.astimezone(dt.UTC).replace(tzinfo=None).isoformat("T", "microseconds") + "Z"

@@ -139,8 +139,9 @@ class Source:
         found = tuple(f for v in values for f in self.snapshot.partitions[v] if f.rows)
         reach = self.reach(partition)
         if reach is None or self.ours is None:
-            return ReadFiles(self.name, found)
-        return ReadFiles(self.name, found, reach.start.astimezone(ZoneInfo(self.ours.timezone)))
+            return ReadFiles(self.name, found, version=self.snapshot.version)
+        lower = reach.start.astimezone(ZoneInfo(self.ours.timezone))
+        return ReadFiles(self.name, found, lower, self.snapshot.version)
 
     def matters(self, value: str | None, partition: str | None) -> bool:
         """Whether an input partition, live or not, is read for an output partition."""

@@ -37,11 +37,12 @@ class Reason:
 
 @dataclass(frozen=True)
 class ReadFiles:
-    """The files of one input that can matter for a target, and the first instant that can."""
+    """The files of one input at a version that can matter, and the first instant that can."""
 
     table: str
     files: tuple[File, ...]
     lower: dt.datetime | None = None
+    version: int = -1
 
     @property
     def bytes(self) -> int:

@@ -11,7 +11,7 @@ from lakehouse.sql.finding import Finding
 from lakehouse.sql.lineage import lineage
 from lakehouse.sql.lint import lint
 from lakehouse.sql.query import KERNEL_MEANING, Query, parse
-from lakehouse.sql.render import MACROS, Dialect, select
+from lakehouse.sql.render import MACROS, Dialect, expression, select
 from lakehouse.sql.resolve import Input
 from lakehouse.sql.words import WORDS
 
@@ -23,6 +23,7 @@ __all__ = [
     "Finding",
     "Input",
     "Query",
+    "expression",
     "lineage",
     "lint",
     "parse",

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 
 from lakehouse.errors import SqlError
 from lakehouse.sql.finding import Finding
+from lakehouse.sql.problem import Problem
 from lakehouse.sql.query import Query, position
 from lakehouse.sql.resolve import Input, did_you_mean, resolve
 from lakehouse.sql.typed import check_output, check_types
 from lakehouse.sql.windows import check_windows
-from lakehouse.sql.written import Problem, check_text
+from lakehouse.sql.written import check_text
 
 __all__ = ["lint"]
 

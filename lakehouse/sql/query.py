@@ -17,7 +17,7 @@ __all__ = ["KERNEL_MEANING", "Query", "parse", "position"]
 
 #: Part of every SQL id. Raise it when a macro, a rendering rule or a reader changes the rows that
 #: the same SQL gives: every table is then rebuilt once.
-KERNEL_MEANING = 1
+KERNEL_MEANING = 2
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Literal
 
 from sqlglot import exp
 
+from lakehouse.sql import spark
 from lakehouse.sql.query import Query
 from lakehouse.sql.resolve import Input, resolve
 
-__all__ = ["MACROS", "Dialect", "portable", "select"]
+__all__ = ["MACROS", "Dialect", "expression", "select"]
 
 Dialect = Literal["duckdb", "spark"]
 
@@ -28,7 +28,9 @@ _TIME_MACROS = {
         ELSE _instant(ts, zone) END""",
     "from_utc_timestamp(ts, zone)": "timezone(zone, CAST(ts AS TIMESTAMPTZ))",
     "unix_micros(ts)": "epoch_us(CAST(ts AS TIMESTAMPTZ))",
-    "unix_seconds(ts)": "CAST(floor(epoch_us(CAST(ts AS TIMESTAMPTZ)) / 1000000) AS BIGINT)",
+    # Whole numbers throughout: a double would round the last microsecond of late years up.
+    "unix_seconds(ts)": """(epoch_us(CAST(ts AS TIMESTAMPTZ))
+        - (epoch_us(CAST(ts AS TIMESTAMPTZ)) % 1000000 + 1000000) % 1000000) // 1000000""",
 }
 
 #: Statements that make a DuckDB connection speak the portable subset, in order, run once.
@@ -63,9 +65,20 @@ def select(
     return f"{head} FROM (\n{inner}\n) AS _t"
 
 
-def portable(tree: exp.Expr) -> exp.Expr:
-    """The rewrites for Spark that sqlglot 30.30 does not make, or makes wrongly."""
-    return tree.transform(_portable)
+def expression(text: str, columns: Mapping[str, str], dialect: Dialect = "spark") -> str:
+    """SQL of the library's own in an engine's words: rules, aggregates, partition expressions.
+
+    Args:
+        text: One expression in DuckDB's dialect, or one SELECT that reads ``_audited``.
+        columns: The columns that it may read, with DuckDB types. ``_violations`` needs no mention.
+        dialect: The engine that will run the text.
+
+    Returns:
+        The text, its columns without a table's name (of a SELECT: with ``_audited``).
+    """
+    if dialect == "duckdb":
+        return text
+    return spark.rewrite(spark.typed(text, columns)).sql(dialect=dialect, comments=False)
 
 
 def _published(name: str, kind: str) -> exp.Expr:
@@ -77,28 +90,4 @@ def _published(name: str, kind: str) -> exp.Expr:
 
 
 def _spark(query: Query, inputs: Mapping[str, Input]) -> str:
-    return portable(resolve(query, inputs)).sql(dialect="spark", comments=False)
-
-
-def _portable(node: exp.Expr) -> exp.Expr:
-    match node:
-        case exp.DayOfWeekIso():
-            weekday = exp.Anonymous(this="weekday", expressions=[node.this])
-            return exp.paren(exp.Add(this=weekday, expression=exp.Literal.number(1)))
-        case exp.Median():
-            half = exp.Literal.number("0.5")
-            return exp.Anonymous(this="percentile", expressions=[node.this, half])
-        case exp.RegexpExtract() | exp.RegexpLike() | exp.RegexpReplace():
-            pattern = node.expression
-            if isinstance(pattern, exp.Literal):
-                node.set("expression", exp.Literal.string(_to_end(pattern.name)))
-    return node
-
-
-def _to_end(pattern: str) -> str:
-    # Java's $ also matches before a last line feed, DuckDB's does not; \z never does.
-    return re.sub(r"\\.|\[(?:\\.|[^\]\\])*\]|\$", _anchor, pattern)
-
-
-def _anchor(found: re.Match[str]) -> str:
-    return r"\z" if found[0] == "$" else found[0]
+    return spark.rewrite(resolve(query, inputs)).sql(dialect="spark", comments=False)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from sqlglot import exp
 
-from lakehouse.sql.written import Problem
+from lakehouse.sql.problem import Problem
 
 __all__ = ["check_output", "check_types", "family"]
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from sqlglot import exp
 
 from lakehouse.sql.keys import Keys
+from lakehouse.sql.problem import Problem
 from lakehouse.sql.resolve import Input
-from lakehouse.sql.written import Problem
 
 __all__ = ["check_windows"]
 

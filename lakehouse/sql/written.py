@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 
 from sqlglot import exp
 
-from lakehouse.sql import portable
+from lakehouse.sql import arguments, portable
 from lakehouse.sql.finding import remedy
+from lakehouse.sql.problem import Problem, number
 from lakehouse.sql.query import Query
 
-__all__ = ["Problem", "check_text", "number"]
-
-#: (where, code, message, remedy)
-Problem = tuple[exp.Expr, str, str, str]
+__all__ = ["check_text"]
 
 _DIVIDES = (exp.Div, exp.IntDiv, exp.Mod)
 _UNITS = frozenset(["MICROSECOND", "SECOND", "MINUTE", "HOUR", "DAY", "WEEK", "MONTH", "YEAR"])
-_FORMATS = frozenset(["%Y", "%m", "%d", "%H", "%M", "%S", "%%", "%-"])
 
 
 def check_text(query: Query) -> Iterator[Problem]:
@@ -29,17 +25,6 @@ def check_text(query: Query) -> Iterator[Problem]:
             if isinstance(node, kind):
                 yield from rule(node)
     yield from _outermost(query.ast)
-
-
-def number(node: exp.Expr) -> float | None:
-    """The value of a written number, None for anything else."""
-    node = node.unnest()
-    if isinstance(node, exp.Neg):
-        value = number(node.this)
-        return None if value is None else -value
-    if isinstance(node, exp.Literal) and not node.is_string:
-        return float(node.name)
-    return None
 
 
 def _forms(node: exp.Expr) -> Iterator[Problem]:
@@ -79,43 +64,6 @@ def _round(node: exp.Round) -> Iterator[Problem]:
     if not isinstance(of, exp.Column):
         message = "rounding a computed double: its last bits differ, so halves fall either way"
         yield node, "rounding", message, "publish it as it is, or floor(x + 0.5e0) of a column"
-
-
-def _pattern(node: exp.Expr) -> Iterator[Problem]:
-    pattern = node.expression
-    if not (isinstance(pattern, exp.Literal) and pattern.is_string):
-        yield node, "regex", "a pattern that is no literal", "write the pattern as '…'"
-    elif re.search(r"\[\[:|\(\?|\\[pPbBwWsSQEAzZ]|&&", pattern.name):
-        message = f"the pattern {pattern.name!r} reads differently in RE2 and Java"
-        yield node, "regex", message, "write plain classes such as [A-Za-z0-9_]"
-
-
-def _regexp_replace(node: exp.RegexpReplace) -> Iterator[Problem]:
-    flags = node.args.get("modifiers")
-    if flags is None or flags.name != "g":
-        message = "regexp_replace without 'g': the first match here, every match there"
-        yield node, "regex", message, "add 'g' as the last argument"
-    by = node.args.get("replacement")
-    if not isinstance(by, exp.Literal) or re.search(r"[\\$]", by.name):
-        message = "a replacement with \\ or $: groups are written differently"
-        yield node, "regex", message, "take groups with regexp_extract(s, '…', 1)"
-
-
-def _format(node: exp.Expr) -> Iterator[Problem]:
-    form = node.args.get("format")
-    if not isinstance(form, exp.Literal):
-        yield node, "time-format", "a format that is no literal", "write it as '…'"
-        return
-    for code in re.findall(r"%.", form.name):
-        if code not in _FORMATS:
-            message = f"{code} in a time format"
-            yield node, "time-format", message, "use %Y %m %d %H %M %S only"
-
-
-def _like(node: exp.Expr) -> Iterator[Problem]:
-    if not isinstance(node.expression, exp.Literal) or "\\" in node.expression.name:
-        message = "LIKE with a computed pattern or a \\"
-        yield node, "regex", message, "write contains, starts_with or regexp_matches"
 
 
 def _count_distinct(node: exp.Window) -> Iterator[Problem]:
@@ -167,10 +115,7 @@ _RULES: tuple[
     (_DIVIDES, _divisor),
     (exp.Interval, _interval),
     (exp.Round, _round),
-    ((exp.RegexpExtract, exp.RegexpLike, exp.RegexpReplace), _pattern),
-    (exp.RegexpReplace, _regexp_replace),
-    ((exp.StrToTime, exp.TimeToStr), _format),
-    ((exp.Like, exp.ILike), _like),
+    *arguments.RULES,
     (exp.Window, _count_distinct),
     (exp.SetOperation, _union),
     (exp.Select, _distinct_on),

@@ -177,21 +177,21 @@ class TestNeighbours:
         shop.build("silver.orders")
         return shop
 
-    def groups(self, shop: Shop, **settings: object) -> list[list[str]]:
+    def groups(self, shop: Shop, slots: int | None, **settings: object) -> list[list[str]]:
         session = shop.session()
+        session.lake = replace(
+            session.lake, settings=session.lake.settings.model_copy(update=settings)
+        )
         table = session.domain.tables["gold.daily"]
         seen = session.read([*table.reads, table.short])
         targets = session.targets(table, {}, seen)
-        made = shop.lake().settings.model_copy(update=settings)
-        return [[t.key for t in group] for group in grouped(targets, made, share=True)]
+        return [[t.key for t in group] for group in grouped(session, table, targets, slots)]
 
     def test_those_that_share_files_are_one_task(self, daily: Shop) -> None:
         months = ["2026-01-01", "2026-02-01", "2026-03-01"]
-        assert self.groups(daily, threads=1) == [months, ["2026-06-01"]]
-        assert self.groups(daily, threads=2) == [months[:2], months[2:], ["2026-06-01"]]
-        assert self.groups(daily, threads=1, worker_memory=1000) == [
-            [m] for m in (*months, "2026-06-01")
-        ]
+        assert self.groups(daily, 1) == [months, ["2026-06-01"]]
+        assert self.groups(daily, 2) == [months[:2], months[2:], ["2026-06-01"]]
+        assert self.groups(daily, 1, worker_memory=1000) == [[m] for m in (*months, "2026-06-01")]
 
     def test_together_they_are_what_each_is_alone(self, daily: Shop) -> None:
         session = daily.session()

@@ -1,0 +1,105 @@
+"""The Spark engine: SQL for all targets of a table at once, landing files one task each."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lakehouse.engines import kernel
+from lakehouse.engines.base import Staged, Task
+from lakehouse.engines.spark import session, staging
+from lakehouse.errors import EngineError, LakehouseError, cause
+from lakehouse.settings import Settings
+from lakehouse.sql import Dialect
+from lakehouse.storage import Storage
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+__all__ = ["SparkEngine"]
+
+_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+
+
+class SparkEngine:
+    """Stages targets on a Spark session: of this process, or of a cluster.
+
+    Args:
+        settings: The master and its memory.
+        storage: The lake's store.
+    """
+
+    name = "spark"
+    dialect: Dialect = "spark"
+    #: A task is spread by Spark itself: it gets all targets that may be built together.
+    slots: int | None = None
+
+    def __init__(self, settings: Settings, storage: Storage) -> None:
+        self.settings, self.storage = settings, storage
+        self._lock = threading.Lock()
+
+    @property
+    def session(self) -> SparkSession:
+        """A session of its own names, on the process's context."""
+        with self._lock:
+            return session.start(self.settings, self.storage).newSession()
+
+    def stage(self, tasks: Sequence[Task]) -> Iterator[Staged]:
+        """Stage every task; see :class:`lakehouse.engines.base.Engine`.
+
+        Raises:
+            EngineError: Executors were lost again and again, or the SQL failed.
+        """
+        landed = [task for task in tasks if task.batch is not None]
+        yield from self._read(landed)
+        for task in tasks:
+            if task.batch is None:
+                yield from staging.stage(self.session, task)
+
+    def _read(self, tasks: Sequence[Task]) -> Iterator[Staged]:
+        """Landing files by the one reader, on the executors."""
+        if not tasks:
+            return
+        context = self.session.sparkContext
+        spread = context.parallelize(tasks, len(tasks)).map(_Read(_keys()))
+        try:
+            found = spread.collect()
+        except Exception as error:
+            raise EngineError(
+                f"read landing files of {tasks[0].table} on {context.master}",
+                cause(error),
+                "see Spark's log ('lake doctor' names it) and its UI; then 'lake build' goes on",
+            ) from error
+        for staged in found:
+            if isinstance(staged, LakehouseError):
+                raise staged
+            yield from staged
+
+    def close(self) -> None:
+        """Nothing: the session serves the next build of this process, and ends with it."""
+
+
+class _Read:
+    """Stages one batch on an executor. An error is handed over, not raised: Spark would retry it.
+
+    Args:
+        keys: The driver's keys to the store, for executors whose environment has none. They
+            travel inside the closure: never in a property, a log or a command line.
+    """
+
+    def __init__(self, keys: Mapping[str, str]) -> None:
+        self._keys = dict(keys)
+
+    def __call__(self, task: Task) -> Any:
+        for name, value in self._keys.items():
+            os.environ.setdefault(name, value)
+        try:
+            return kernel.stage(task)
+        except LakehouseError as error:
+            return error
+
+
+def _keys() -> dict[str, str]:
+    return {name: os.environ[name] for name in _KEYS if name in os.environ}

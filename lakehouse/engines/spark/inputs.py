@@ -1,0 +1,73 @@
+"""Input tables as Spark views, at the versions and partitions that a plan names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lakehouse.audit import literal
+from lakehouse.engines.base import Input
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+__all__ = ["mount", "over_views", "quote", "view"]
+
+
+def quote(name: str) -> str:
+    """An identifier in Spark's quotes."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def view(name: str) -> str:
+    """The view that stands for ``layer.table``: Spark's temporary views have one part."""
+    return f"_{name.replace('.', '_')}"
+
+
+def over_views(text: str, inputs: Sequence[Input]) -> str:
+    """SQL that reads the views of its inputs. Its columns are qualified by aliases."""
+    for one in inputs:
+        layer, short = one.name.split(".")
+        text = re.sub(rf"(?<![.`\w])`?{layer}`?\.`?{short}`?(?![.`\w])", view(one.name), text)
+    return text
+
+
+def mount(spark: SparkSession, one: Input) -> None:
+    """An input as a temporary view: its columns, at its version, of its partitions."""
+    if not one.files:
+        # No partition matters: the table may not even be there.
+        spark.createDataFrame([], _schema(one)).createOrReplaceTempView(view(one.name))
+        return
+    read = spark.read.format("delta").option("versionAsOf", one.version)
+    frame = read.load(one.storage.spark_uri()).select(*map(quote, one.types))
+    _cut(frame, one).createOrReplaceTempView(view(one.name))
+
+
+def _cut(frame: DataFrame, one: Input) -> DataFrame:
+    column = one.partition_column
+    if column is not None:
+        values = {file.partition for file in one.files}
+        kind = "DATE" if one.types[column] == "DATE" else "STRING"
+        named = ", ".join(f"CAST({literal(v)} AS {kind})" for v in sorted(values - {None}, key=str))
+        matters = [f"{quote(column)} IN ({named})"] if named else []
+        matters += [f"{quote(column)} IS NULL"] if None in values else []
+        frame = frame.where(" OR ".join(matters))
+    if one.event is not None and one.lower is not None:
+        dated = one.types[one.event] == "DATE"
+        kind, lower = ("DATE", one.lower.date()) if dated else ("TIMESTAMP", one.lower)
+        event = quote(one.event)
+        # A row without its time may matter for any partition.
+        frame = frame.where(f"{event} >= CAST({literal(lower)} AS {kind}) OR {event} IS NULL")
+    return frame
+
+
+def _schema(one: Input) -> str:
+    return ", ".join(f"{quote(name)} {spark_type(kind)}" for name, kind in one.types.items())
+
+
+def spark_type(kind: str) -> str:
+    """A column's type in Spark's words."""
+    if kind.endswith("[]"):
+        return f"ARRAY<{spark_type(kind.removesuffix('[]'))}>"
+    return {"VARCHAR": "STRING", "INTEGER": "INT", "TIMESTAMPTZ": "TIMESTAMP"}.get(kind, kind)

@@ -1,0 +1,249 @@
+"""One Spark session per process: local, on a cluster, or the one that spark-submit began."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import shlex
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lakehouse.engines.spark import jars, master, submit
+from lakehouse.errors import EngineError, cause
+from lakehouse.settings import Settings
+from lakehouse.storage import Storage
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+__all__ = ["MEANING", "start"]
+
+_EXTENSION = "io.delta.sql.DeltaSparkSessionExtension"
+_CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
+_DEFAULTS = "spark.databricks.delta.properties.defaults"
+
+#: What decides over rows and files, and so is set whatever else a session is set to.
+MEANING: Mapping[str, str] = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.timestampType": "TIMESTAMP_LTZ",
+    # A failed cast is an error, as in DuckDB.
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.caseSensitive": "false",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    # Days before 1582 as they are: everybody else counts in the proleptic calendar.
+    "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
+    "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
+    "spark.sql.parquet.int96RebaseModeInWrite": "CORRECTED",
+    "spark.sql.parquet.int96RebaseModeInRead": "CORRECTED",
+    # Tables that every Delta reader can read.
+    f"{_DEFAULTS}.enableDeletionVectors": "false",
+    f"{_DEFAULTS}.enableRowTracking": "false",
+    f"{_DEFAULTS}.enableTypeWidening": "false",
+    f"{_DEFAULTS}.columnMapping.mode": "none",
+    f"{_DEFAULTS}.checkpointPolicy": "classic",
+}
+
+_LOG_BYTES = 10_000_000
+_starting = threading.Lock()
+
+
+def start(
+    settings: Settings, storage: Storage, say: Callable[[str], None] = lambda _: None
+) -> SparkSession:
+    """The session of this process, started at the first call.
+
+    A session that runs already, and one that spark-submit began, keeps its master, its
+    memory and its archives. The user's ``spark-defaults.conf`` wins over what is set here
+    for speed, not over what decides over rows. Spark writes to ``<state>/logs/spark.log``.
+
+    Args:
+        settings: The master, memory, Java, and where the archives and the log are.
+        storage: The store that is to be read and written.
+        say: Told in words what takes time.
+
+    Raises:
+        EngineError: No Java, no PySpark, no archives, no master; or Spark does not start.
+    """
+    with _starting:
+        session = _running() or _started(settings, storage, say)
+        for name, value in {**MEANING, **storage.spark_conf()}.items():
+            # A running session hands its own properties to Hadoop as they are named.
+            session.conf.set(name.removeprefix("spark.hadoop."), value)
+        return session
+
+
+def _running() -> SparkSession | None:
+    jars.spark_home()
+    from pyspark.errors import PySparkException
+    from pyspark.sql import SparkSession
+
+    try:
+        session = SparkSession.active()
+    except PySparkException:
+        return None
+    if _EXTENSION not in str(session.conf.get("spark.sql.extensions", "")):
+        raise EngineError(
+            "use the Spark session that runs in this process",
+            f"it was started without Delta: spark.sql.extensions lacks {_EXTENSION}",
+            "stop it, or start it by lakehouse.engines.spark.session.start",
+        )
+    return session
+
+
+def _started(settings: Settings, storage: Storage, say: Callable[[str], None]) -> SparkSession:
+    submitted = "PYSPARK_GATEWAY_PORT" in os.environ
+    log = _log(settings.state)
+    launch: dict[str, str] = {} if submitted else _launch(settings, say)
+    with _environment(launch), _failing(log):
+        from pyspark import SparkConf, SparkContext
+        from pyspark.sql import SparkSession
+
+        gateway = _gateway(log)
+        conf = SparkConf(_jvm=gateway.jvm)
+        _configure(conf, settings, storage)
+        _look_for_delta(gateway.jvm)
+        context = SparkContext(conf=conf, gateway=gateway)
+        if not str(conf.get("spark.master")).startswith("local"):
+            context.addPyFile(str(submit.package(settings)))
+        return SparkSession.builder.getOrCreate()
+
+
+def _launch(settings: Settings, say: Callable[[str], None]) -> dict[str, str]:
+    """The environment in which Spark's JVM starts."""
+    master.look_for(settings.spark_master)
+    archives = ",".join(path.as_uri() for path in jars.resolve(settings, say))
+    made = submit.environment(settings)
+    arguments = shlex.join(["--master", settings.spark_master, "--jars", archives])
+    say(f"starting Spark on {settings.spark_master}")
+    return made | {
+        "PYSPARK_SUBMIT_ARGS": f"{arguments} {made.get('PYSPARK_SUBMIT_ARGS', 'pyspark-shell')}"
+    }
+
+
+@contextlib.contextmanager
+def _environment(names: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(names)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@functools.cache
+def _gateway(log: Path) -> Any:
+    """The JVM of this process: one, also when a session is stopped and another is started."""
+    from pyspark.java_gateway import launch_gateway
+
+    # Without properties: they would stand in its command line.
+    with log.open("ab") as file:
+        launch: Any = launch_gateway
+        return launch(popen_kwargs={"stdout": file, "stderr": file})
+
+
+def _configure(conf: Any, settings: Settings, storage: Storage) -> None:
+    for name, value in {**MEANING, **storage.spark_conf()}.items():
+        conf.set(name, value)
+    # Set by the launcher already: bars would go to the log.
+    conf.set("spark.ui.showConsoleProgress", "false")
+    extensions = [e for e in conf.get("spark.sql.extensions", "").split(",") if e]
+    if _EXTENSION not in extensions:
+        conf.set("spark.sql.extensions", ",".join([*extensions, _EXTENSION]))
+    if settings.spark_secret is not None:
+        conf.set("spark.authenticate", "true")
+        conf.set("spark.authenticate.secret", settings.spark_secret.get_secret_value())
+    for name, value in _defaults(settings, conf.get("spark.master")).items():
+        conf.setIfMissing(name, value)
+
+
+def _defaults(settings: Settings, where: str) -> dict[str, str]:
+    """What makes Spark quick and quiet, by where it runs."""
+    state = settings.state.resolve() / "spark"
+    made = {
+        "spark.app.name": "lake",
+        "spark.log.level": "WARN",
+        "spark.sql.catalog.spark_catalog": _CATALOG,
+        "spark.sql.catalogImplementation": "in-memory",
+        "spark.sql.warehouse.dir": (state / "warehouse").as_uri(),
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        # Partitions of a shuffle become as many as its bytes ask for, not one per core.
+        "spark.sql.adaptive.coalescePartitions.parallelismFirst": "false",
+        # 50 tasks for the log of each table, and 10,000 for its listings, cost more than they do.
+        "spark.databricks.delta.snapshotPartitions": "2",
+        "spark.sql.sources.parallelPartitionDiscovery.parallelism": "4",
+    }
+    if settings.spark_events:
+        made |= {"spark.eventLog.enabled": "true", "spark.eventLog.dir": _events(settings)}
+    if master.here(where):
+        made |= {
+            "spark.driver.host": master.LOOPBACK,
+            "spark.driver.bindAddress": master.LOOPBACK,
+            # Any free port; on loopback, as SPARK_LOCAL_IP says.
+            "spark.ui.port": "0",
+            "spark.ui.killEnabled": "false",
+        }
+    else:
+        made["spark.ui.enabled"] = "false"
+    if where.startswith("local"):
+        # Others on this machine could otherwise talk to the driver.
+        made |= {"spark.authenticate": "true", "spark.sql.shuffle.partitions": "32"}
+    else:
+        made["spark.executor.memory"] = f"{settings.spark_memory // 2**20}m"
+    return made
+
+
+def _events(settings: Settings) -> str:
+    if "://" in settings.spark_events:
+        return settings.spark_events.replace("s3://", "s3a://", 1)
+    folder = Path(settings.spark_events).resolve()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder.as_uri()
+
+
+def _look_for_delta(jvm: Any) -> None:
+    loader = jvm.java.lang.Thread.currentThread().getContextClassLoader()
+    try:
+        loader.loadClass(_EXTENSION)
+    except Exception as error:
+        raise EngineError(
+            "use Delta tables in Spark",
+            f"its class path has no {_EXTENSION}",
+            "give spark-submit the archives of `lake doctor` by --jars (see the how-to on Spark)",
+        ) from error
+
+
+def _log(state: Path) -> Path:
+    log = state.resolve() / "logs" / "spark.log"
+    log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if log.exists() and log.stat().st_size > _LOG_BYTES:
+        log.replace(log.with_name("spark.log.1"))
+    log.touch(mode=0o600)
+    return log
+
+
+@contextlib.contextmanager
+def _failing(log: Path) -> Iterator[None]:
+    """Name what PySpark and the JVM raise inside, with the end of Spark's log."""
+    begun = log.stat().st_size
+    try:
+        yield
+    except EngineError:
+        raise
+    except Exception as error:
+        with log.open("rb") as file:
+            file.seek(begun)
+            said = file.read().decode(errors="replace").strip().splitlines()
+        wrong = [line for line in said if "ERROR" in line or "Exception" in line or "rror:" in line]
+        raise EngineError(
+            "start Spark",
+            "; ".join([cause(error), *wrong[:2]]),
+            f"read {log}; 'lake doctor' checks Java, the archives and the master",
+            file=str(log),
+        ) from error

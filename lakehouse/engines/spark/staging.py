@@ -1,0 +1,308 @@
+"""Stage targets of one table with Spark: one SELECT for all, written once, counted from its files.
+
+Spark writes into a Delta table of its own below the target, ``staging/<id>/``, by partition,
+build and whether the row is kept out. That log says what was really written: a task that runs
+twice is in it once. The published files are committed where they lie; rows kept out are few, and
+are written again in the form of the quarantine.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from lakehouse import audit, sql
+from lakehouse.audit import OUTSIDE_PARTITION, literal
+from lakehouse.engines.base import Staged, StagedFile, Task, check_row_law
+from lakehouse.engines.limits import beyond, held, unheld
+from lakehouse.engines.spark.files import (
+    kept_out,
+    marker,
+    measured,
+    published,
+    quarantine_place,
+)
+from lakehouse.engines.spark.inputs import mount, over_views, quote, view
+from lakehouse.errors import EngineError, LakehouseError
+from lakehouse.planning import NO_ROWS
+from lakehouse.storage import Storage
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import DataFrame, SparkSession
+
+__all__ = ["stage"]
+
+_SAMPLES = 5
+#: Columns of the staging table beside the target's; the first names directories for ever.
+BUILD, REJECTED = "build", "rejected"
+
+
+def stage(spark: SparkSession, task: Task) -> tuple[Staged, ...]:
+    """Stage a task's targets by one Spark query.
+
+    Args:
+        spark: A session whose temporary views nobody else uses.
+        task: Its SQL is in Spark's dialect.
+
+    Raises:
+        EngineError: Spark failed, or the row law does not hold.
+    """
+    began = time.perf_counter()
+    _check_names(task)
+    with _failing(task):
+        staged = tuple(_Run(spark, task, uuid.uuid4().hex).stage())
+    seconds = (time.perf_counter() - began) / len(task.outputs)
+    for one in staged:
+        check_row_law(one, task)
+    return tuple(replace(one, seconds=seconds) for one in staged)
+
+
+def _check_names(task: Task) -> None:
+    taken = {BUILD, REJECTED} & {name.lower() for name in task.contract.types}
+    if taken:
+        raise EngineError(
+            f"stage {task.name} on Spark",
+            f"a column is named {', '.join(sorted(taken))}, as directories of its staging are",
+            f"rename it in {task.contract.path} and its SQL, or build the table with "
+            "'--engine dask' (engine: dask in its contract)",
+        )
+
+
+@contextmanager
+def _failing(task: Task) -> Iterator[None]:
+    from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except LakehouseError:
+        raise
+    except (PySparkException, Py4JError) as error:
+        said = str(error).strip()
+        memory = "OutOfMemoryError" in said or "ExecutorLostFailure" in said
+        path = task.contract.path.removesuffix(".yaml")
+        raise EngineError(
+            f"stage {task.name} on Spark",
+            said[:800],
+            "give its executors more with LAKE_SPARK_MEMORY, or choose a finer partition grain"
+            if memory
+            else f"see {path}.sql ('lake lint' checks it) and Spark's log ('lake doctor' names it)",
+        ) from error
+    except OSError as error:
+        raise task.storage.failed(f"stage {task.name} on Spark", error) from error
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One staging table: everything about it is in its log and its files."""
+
+    spark: SparkSession
+    task: Task
+    id: str
+
+    @property
+    def column(self) -> str | None:
+        part = self.task.contract.lake.partition
+        return part.column if part else None
+
+    @property
+    def place(self) -> Storage:
+        return self.task.storage.at("staging", self.id)
+
+    def stage(self) -> Iterator[Staged]:
+        self.spark.sparkContext.setJobDescription(self.task.name)
+        for one in self.task.inputs:
+            mount(self.spark, one)
+        self._name_outputs()
+        frame = self.spark.sql(f"SELECT {self._rebalanced()} * FROM ({self._audited()})")
+        by = (*filter(None, (self.column,)), BUILD, REJECTED)
+        _save(frame, by, self.place, measured(self.task.contract))
+        self.spark.read.format("delta").load(self.place.spark_uri()).selectExpr(
+            *map(quote, self.task.contract.types),
+            "coalesce(_violations, CAST(array() AS ARRAY<STRING>)) AS _violations",
+            BUILD,
+        ).createOrReplaceTempView("_audited")
+        numbers, reasons = self._numbers(), self._reasons()
+        rows_in, superseded, samples = self._lineage()
+        files = published(self.place, self.task)
+        builds = {
+            o.wanted: o.wanted if o.wanted in files else f"{o.wanted}-{NO_ROWS}"
+            for o in self.task.outputs
+        }
+        quarantine = self._quarantine(builds) if any(reasons.values()) else {}
+        for output in self.task.outputs:
+            id_ = output.wanted
+            found = numbers.get(id_) or self._no_numbers()
+            selected = int(found["rows"] or 0)
+            good = files.get(id_) or (marker(self.task, output, builds[id_]),)
+            bad = quarantine.get(builds[id_], ())
+            yield Staged(
+                key=output.key,
+                partition=output.partition,
+                wanted=id_,
+                files=good,
+                quarantine=bad,
+                rows_in=rows_in.get(id_, 0) if self.task.rows_from else selected,
+                selected=selected,
+                published=sum(f.rows for f in good),
+                quarantined=sum(f.rows for f in bad),
+                superseded=superseded.get(id_, 0),
+                numbers=found,
+                reasons=reasons.get(id_, {}),
+                samples=samples.get(id_, ()),
+            )
+
+    # --- one SELECT ----------------------------------------------------------------------------
+
+    def _name_outputs(self) -> None:
+        """``_outputs``: partition → build, joined to rows and to input rows."""
+        rows = [(o.partition, o.wanted) for o in self.task.outputs]
+        frame = self.spark.createDataFrame(rows, "partition STRING, build STRING")
+        frame.coalesce(1).createOrReplaceTempView("_outputs")
+
+    def _build_of(self, relation: str) -> str:
+        """``relation`` with the build that each of its rows belongs to; NULL: to none."""
+        if self.column is None:
+            build = literal(self.task.outputs[0].wanted)
+            return f"SELECT r.*, {build} AS {BUILD} FROM {relation} AS r"
+        return (
+            f"SELECT /*+ BROADCAST(o) */ r.*, o.build AS {BUILD} FROM {relation} AS r "
+            f"LEFT JOIN _outputs AS o ON CAST(r.{quote(self.column)} AS STRING) = o.partition"
+        )
+
+    def _audited(self) -> str:
+        contract, first = self.task.contract, literal(self.task.outputs[0].wanted)
+        rules = [
+            (rule, sql.expression(bad, contract.types))
+            for rule, bad in (*audit.violations(contract), *beyond(contract).values())
+        ]
+        where = ""
+        if self.column is not None:
+            rules.append((OUTSIDE_PARTITION, f"{BUILD} IS NULL"))
+            if self.task.reaches:
+                where = f" WHERE {BUILD} IS NOT NULL OR {quote(self.column)} IS NULL"
+        flags = ", ".join(f"CASE WHEN {bad} THEN {literal(rule)} END" for rule, bad in rules)
+        found = f"filter(array({flags}), r -> r IS NOT NULL)" if flags else "array()"
+        columns = ", ".join(map(quote, contract.types))
+        select = over_views(self.task.sql, self.task.inputs)
+        return (
+            f"SELECT {columns}, nullif(_found, CAST(array() AS ARRAY<STRING>)) AS _violations, "
+            # A row that belongs nowhere is kept out once.
+            f"coalesce({BUILD}, {first}) AS {BUILD}, size(_found) > 0 AS {REJECTED} FROM ("
+            f"SELECT *, CAST({found} AS ARRAY<STRING>) AS _found FROM ("
+            f"{self._build_of(f'({select})')}){where})"
+        )
+
+    def _rebalanced(self) -> str:
+        # Files of one partition are made by one task, or by some where it is large.
+        by = f"({quote(self.column)})" if self.column else ""
+        return f"/*+ REBALANCE{by} */"
+
+    # --- counted from what was written ------------------------------------------------------------
+
+    def _rows(self, query: str) -> pa.Table:
+        return self.spark.sql(query).toArrow()
+
+    def _numbers(self) -> dict[str, dict[str, Any]]:
+        contract = self.task.contract
+        named = {
+            "rows": "count(*)",
+            "published": "count(*) FILTER (WHERE len(_violations) = 0)",
+            **audit.aggregates(contract),
+        }
+        made = (sql.expression(text, contract.types) for text in named.values())
+        columns = ", ".join(f"{text} AS _{i}" for i, text in enumerate(made))
+        found = self._rows(f"SELECT {BUILD}, {columns} FROM _audited GROUP BY {BUILD}")
+        numbers = {
+            build: dict(zip(named, values, strict=True)) for build, *values in _tuples(found)
+        }
+        for rule, query in audit.duplicates(contract, by=BUILD).items():
+            for build, shared, looked in _tuples(self._rows(sql.expression(query, contract.types))):
+                numbers[build] |= {f"unique:{rule}": int(shared), f"looked:{rule}": int(looked)}
+        for one in numbers.values():
+            for rule in audit.duplicates(contract):
+                one.setdefault(f"unique:{rule}", 0)
+                one.setdefault(f"looked:{rule}", 0)
+        return numbers
+
+    def _no_numbers(self) -> dict[str, Any]:
+        """The numbers of no rows."""
+        contract = self.task.contract
+        counts = {n: 0 for n in audit.aggregates(contract) if not n.startswith("value:")}
+        values = {
+            name: 0 if text.startswith("count(") else None
+            for name, text in audit.aggregates(contract).items()
+            if name.startswith("value:")
+        }
+        unique = {
+            f"{k}:{rule}": 0 for rule in audit.duplicates(contract) for k in ("unique", "looked")
+        }
+        return {"rows": 0, "published": 0, **counts, **values, **unique}
+
+    def _reasons(self) -> dict[str, dict[str, int]]:
+        found: dict[str, dict[str, int]] = {}
+        rows = self._rows(
+            f"SELECT {BUILD}, rule, count(*) FROM "
+            f"(SELECT {BUILD}, explode(_violations) AS rule FROM _audited) "
+            f"GROUP BY {BUILD}, rule ORDER BY {BUILD}, rule"
+        )
+        for build, rule, n in _tuples(rows):
+            found.setdefault(build, {})[rule] = int(n)
+        return found
+
+    def _lineage(
+        self,
+    ) -> tuple[dict[str, int], dict[str, int], dict[str, tuple[tuple[str, int], ...]]]:
+        """By build: input rows, superseded ones, and some of these."""
+        if self.task.rows_from is None:
+            return {}, {}, {}
+        source = self._build_of(view(self.task.rows_from))
+        self.spark.sql(
+            f"SELECT {BUILD}, _source_file, _row FROM ({source})"
+        ).createOrReplaceTempView("_rows_in")
+        counted = _tuples(self._rows(f"SELECT {BUILD}, count(*) FROM _rows_in GROUP BY {BUILD}"))
+        gone = "_rows_in AS i LEFT ANTI JOIN _audited AS o USING (_source_file, _row)"
+        lost = _tuples(self._rows(f"SELECT {BUILD}, count(*) FROM {gone} GROUP BY {BUILD}"))
+        samples: dict[str, tuple[tuple[str, int], ...]] = {}
+        if lost:
+            first = f"row_number() OVER (PARTITION BY {BUILD} ORDER BY _source_file, _row)"
+            query = f"SELECT {BUILD}, _source_file, _row FROM {gone} QUALIFY {first} <= {_SAMPLES}"
+            for build, file, row in sorted(_tuples(self._rows(query))):
+                samples[build] = (*samples.get(build, ()), (str(file), int(row)))
+        return dict(counted), dict(lost), samples
+
+    def _quarantine(self, builds: Mapping[str, str]) -> dict[str, tuple[StagedFile, ...]]:
+        """Rows kept out, in the quarantine's form; build → files."""
+        contract = self.task.contract
+        cases = " ".join(
+            f"WHEN {literal(a)} THEN {literal(b)}" for a, b in builds.items() if a != b
+        )
+        build = f"CASE {BUILD} {cases} ELSE {BUILD} END" if cases else BUILD
+        query = (
+            f"SELECT {held(contract)}, _violations, {build} AS _build, {unheld(contract)} AS _raw, "
+            f"{build} AS {BUILD} FROM _audited WHERE len(_violations) > 0"
+        )
+        place = quarantine_place(self.task.storage).at("staging", self.id)
+        frame = self.spark.sql(sql.expression(query, contract.types)).repartition(BUILD)
+        _save(frame, (BUILD,), place, ())
+        return kept_out(place)
+
+
+def _save(frame: DataFrame, by: Sequence[str], place: Storage, measured: Sequence[str]) -> None:
+    """Write a staging table: the only commit that Spark makes."""
+    written = frame.write.format("delta").option("compression", "zstd").partitionBy(*by)
+    if measured:
+        names = ",".join(map(quote, measured))
+        written = written.option("delta.dataSkippingStatsColumns", names)
+    else:
+        written = written.option("delta.dataSkippingNumIndexedCols", "0")
+    written.save(place.spark_uri())
+
+
+def _tuples(table: pa.Table) -> list[tuple[Any, ...]]:
+    return [tuple(row.values()) for row in table.to_pylist()]
