@@ -45,7 +45,7 @@ def elt(
     Args:
         domain: The domain.
         select: Only these tables and what they are made from.
-        engine: ``auto``, ``dask`` or ``local``.
+        engine: ``auto``, ``dask``, ``spark`` or ``local``.
         force: Rebuild the selected tables though they are up to date.
     """
     session = _open(domain, select or [], engine, force=force)

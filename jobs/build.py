@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="jobs.build", description=__doc__)
     parser.add_argument("tables", nargs="*", help="only these and what they are made from")
     parser.add_argument("--domain")
-    parser.add_argument("--engine", default="auto", choices=["auto", "dask", "local"])
+    parser.add_argument("--engine", default="auto", choices=["auto", "dask", "spark", "local"])
     parser.add_argument("--force", action="store_true")
     asked = parser.parse_args(argv)
     try:

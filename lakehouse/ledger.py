@@ -15,7 +15,7 @@ import secrets
 import subprocess
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -251,12 +251,12 @@ class Ledger:
                 append(self.storage.at("ops", name), name, map(asdict, rows), run.run)
 
     def records(self, table: str) -> Mapping[str, Record]:
-        """What is remembered of a table's targets, by key."""
+        """What is remembered of a table's targets, by key; the one built last is the last."""
         return self._records.get(table, {})
 
     @functools.cached_property
     def _records(self) -> Mapping[str, Mapping[str, Record]]:
-        columns = ["table", "key", "wanted", "inputs", "result", "rule", "gates", "started"]
+        columns = ("table", "key", "wanted", "inputs", "result", "rule", "gates", "engine", "started")
         rows = self.rows("builds", columns)
         found: dict[str, dict[str, Record]] = {}
         for row in sorted(rows, key=lambda r: r["started"]):
@@ -264,11 +264,12 @@ class Ledger:
             before = of_table.get(row["key"], Record())
             if row["result"] == "blocked":
                 tried = (row["wanted"], row["gates"] or "")
-                after = Record(before.inputs, {**before.blocked, tried: row["rule"]})
+                after = replace(before, blocked={**before.blocked, tried: row["rule"]})
             elif row["result"] == "published":
-                after = Record(json.loads(row["inputs"]), {})
+                after = Record(json.loads(row["inputs"]), {}, row["engine"] or "")
             else:
                 continue
+            of_table.pop(row["key"], None)
             of_table[row["key"]] = after
         return found
 

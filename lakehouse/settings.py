@@ -33,6 +33,8 @@ class Settings(BaseSettings):
         spark_jars: The cache of Spark's Java archives. Default: ``<state>/jars``.
         maven_repository: Where Spark's Java archives come from; empty for Maven Central.
         ivy_settings: An Ivy settings file to fetch them by, for repositories with a login.
+        engine_threshold: Bytes of Parquet read for one target above which ``auto`` takes Spark;
+            0 means a quarter of ``worker_memory``.
         worker_memory: The memory one target may use before it spills.
         threads: Targets built side by side; 0 means one per core.
         signing_key: Signs stored models; empty: ``<state>/keys/models.key``, made at first use.
@@ -58,6 +60,7 @@ class Settings(BaseSettings):
     spark_jars: Path | None = None
     maven_repository: str = ""
     ivy_settings: Path | None = None
+    engine_threshold: ByteSize = ByteSize(0)
     worker_memory: ByteSize = ByteSize(2 * 1024**3)
     threads: int = Field(0, ge=0)
     signing_key: SecretStr | None = None

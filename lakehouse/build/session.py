@@ -135,7 +135,11 @@ class Session:
 
     def route(self, table: Table, targets: Sequence[Target]) -> tuple[str, str]:
         """The engine for some targets, and why."""
-        return routing.route(table, targets, self.engine)
+        settings = self.lake.settings
+        if not targets or "auto" not in (self.engine, table.contract.lake.engine):
+            return routing.route(table, targets, self.engine, settings)
+        last = [record.engine for record in self.ledger.records(table.name).values()]
+        return routing.route(table, targets, self.engine, settings, last[-1] if last else "")
 
     def engine_for(self, name: str) -> Engine:
         """The running engine of that name.

@@ -23,7 +23,7 @@ _engine = click.option(
     "--engine",
     default="auto",
     show_default=True,
-    type=click.Choice(["auto", "dask", "local"]),
+    type=click.Choice(["auto", "dask", "spark", "local"]),
     help="Build on this engine whatever the contracts say.",
 )
 _force = click.option("--force", is_flag=True, help="Rebuild the named tables though up to date.")

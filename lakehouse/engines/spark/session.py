@@ -180,7 +180,12 @@ def _defaults(settings: Settings, where: str) -> dict[str, str]:
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": "4",
     }
     if settings.spark_events:
-        made |= {"spark.eventLog.enabled": "true", "spark.eventLog.dir": _events(settings)}
+        made |= {
+            "spark.eventLog.enabled": "true",
+            "spark.eventLog.dir": _events(settings),
+            # Lines that anybody can read.
+            "spark.eventLog.compress": "false",
+        }
     if master.here(where):
         made |= {
             "spark.driver.host": master.LOOPBACK,

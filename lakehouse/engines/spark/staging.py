@@ -75,7 +75,7 @@ def _check_names(task: Task) -> None:
 
 @contextmanager
 def _failing(task: Task) -> Iterator[None]:
-    from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+    from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
 
     try:
