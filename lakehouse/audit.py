@@ -82,8 +82,12 @@ def aggregates(contract: Contract) -> dict[str, str]:
     found: dict[str, str] = {}
     for rule in contract.rules:
         if rule.scope == "row":
-            found[f"bad:{rule.id}"] = f"count(*) FILTER (WHERE {_row_rule(rule)})"
-            found[f"null:{rule.id}"] = f"count(*) FILTER (WHERE {_ignored(rule)})"
+            # What a hard rule says stands in the rows already; few have anything at all.
+            told = f"len(_violations) > 0 AND list_contains(_violations, {literal(rule.id)})"
+            found[f"bad:{rule.id}"] = (
+                f"count(*) FILTER (WHERE {told if _hard(rule) else _row_rule(rule)})"
+            )
+            found[f"null:{rule.id}"] = _missing(rule)
         elif rule.type in _TABLE_VALUES:
             published = "FILTER (WHERE len(_violations) = 0)"
             found[f"value:{rule.id}"] = _TABLE_VALUES[rule.type](rule.kwargs).format(published)
@@ -278,6 +282,14 @@ def _ignored(rule: Rule) -> str:
         case "either_value_is_missing" | "any_value_is_missing":
             return " OR ".join(missing)
     return " AND ".join(missing)
+
+
+def _missing(rule: Rule) -> str:
+    """SQL that counts the rows without the values that the rule speaks of."""
+    ignored, columns = _ignored(rule), columns_of(rule)
+    if len(columns) == 1 and ignored == f"{quote(columns[0])} IS NULL":
+        return f"count(*) - count({quote(columns[0])})"
+    return "0" if ignored == "FALSE" else f"count(*) FILTER (WHERE {ignored})"
 
 
 def _row_rule(rule: Rule) -> str:

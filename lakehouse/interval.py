@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+import functools
 import re
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
@@ -80,15 +81,20 @@ def span(
 
 def _shift(date: dt.date, by: dt.timedelta, zone: ZoneInfo) -> dt.datetime:
     # Whole days towards zero: 23 hours back are elapsed time, not a day back and an hour ahead.
-    days = int(by / dt.timedelta(days=1))
-    rest = by - dt.timedelta(days=days)
+    days = int(by / dt.timedelta(days=1)) if by else 0
+    rest = by - dt.timedelta(days=days) if by else by
     try:
-        local = dt.datetime.combine(date + dt.timedelta(days=days), dt.time(), zone)
-        return local.astimezone(dt.UTC) + rest
+        return _midnight(date + dt.timedelta(days=days), zone) + rest
     except OverflowError:
         # The first and last year of the calendar have nothing beyond them.
         early = by < dt.timedelta(0) or date.year == 1
         return _FIRST if early else _LAST
+
+
+@functools.lru_cache(maxsize=65536)
+def _midnight(date: dt.date, zone: ZoneInfo) -> dt.datetime:
+    # The end of one partition is the beginning of the next.
+    return dt.datetime.combine(date, dt.time(), zone).astimezone(dt.UTC)
 
 
 _FIRST = dt.datetime(1, 1, 1, tzinfo=dt.UTC)

@@ -256,8 +256,8 @@ class Ledger:
 
     @functools.cached_property
     def _records(self) -> Mapping[str, Mapping[str, Record]]:
-        columns = ("table", "key", "wanted", "inputs", "result", "rule", "gates", "engine", "started")
-        rows = self.rows("builds", columns)
+        what = ("table", "key", "wanted", "inputs", "result", "rule", "gates", "engine", "started")
+        rows = self.rows("builds", what)
         found: dict[str, dict[str, Record]] = {}
         for row in sorted(rows, key=lambda r: r["started"]):
             of_table = found.setdefault(row["table"], {})

@@ -6,8 +6,9 @@ import concurrent.futures
 import datetime as dt
 import functools
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from lakehouse import landing, ledger
 from lakehouse import snapshot as snapshots
@@ -19,10 +20,29 @@ from lakehouse.engines.base import Engine
 from lakehouse.lake import Lake
 from lakehouse.landing import Batch
 from lakehouse.ledger import AuditRow, BuildRow, Ledger
-from lakehouse.planning import Action, Pending, Target, plan_table
+from lakehouse.planning import Pending, Target, plan_table
 from lakehouse.snapshot import Snapshot
 
 __all__ = ["Session"]
+
+
+class _Later(Mapping[str, Any]):
+    """A mapping that is made when it is first asked."""
+
+    def __init__(self, make: Callable[[], Mapping[str, Any]]) -> None:
+        self._make = functools.cache(make)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._make()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._make())
+
+    def __len__(self) -> int:
+        return len(self._make())
+
+    def __bool__(self) -> bool:
+        return True
 
 
 @dataclass
@@ -86,8 +106,7 @@ class Session:
     ) -> tuple[Target, ...]:
         """Plan one table against snapshots that were read before."""
         inputs = {name: (self.domain.tables[name], seen[name]) for name in table.reads}
-        make = functools.partial(
-            plan_table,
+        return plan_table(
             table,
             inputs,
             seen[table.short],
@@ -95,12 +114,10 @@ class Session:
             held=self._held(table, seen[table.short]),
             pending=pending,
             force=self.force if table.short in self.forced_tables else False,
+            # The ledger is worth its reading only where something is to be built: to say why.
+            records=_Later(lambda: self.ledger.records(table.name)),
+            labels=_Later(self._labels),
         )
-        found = make()
-        if not any(t.action is Action.build for t in found):
-            return found
-        # Only now is the ledger worth its reading: to say why, and what was blocked before.
-        return make(records=self.ledger.records(table.name), labels=self._labels())
 
     def _held(self, table: Table, actual: Snapshot) -> Mapping[str, Mapping[str, dt.datetime]]:
         """What live batches of several files were read from, where the listing has changed."""

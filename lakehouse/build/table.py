@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Audited", "build_table", "grouped", "stage_targets", "still_wanted", "task_of"]
 
 #: How much larger rows may be in memory than in their files, with what a window needs beside them.
-_GROWTH = 16
+_GROWTH = 64
 
 
 def build_table(session: Session, table: Table) -> TableResult:

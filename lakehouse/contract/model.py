@@ -351,7 +351,10 @@ class Contract:
         return digest(rules, waivers, self.lake.max_quarantined)
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, default=str, ensure_ascii=False)
+
+
 def digest(*parts: object) -> str:
     """Ten hex digits of a canonical JSON form: the length of every id in a build directory."""
-    text = json.dumps(parts, sort_keys=True, default=str, ensure_ascii=False)
+    text = _CANONICAL.encode(parts)
     return hashlib.sha256(text.encode()).hexdigest()[:10]

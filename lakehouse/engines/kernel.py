@@ -181,8 +181,11 @@ def _audited(task: Task, select: str) -> str:
         else:
             rules.append((OUTSIDE_PARTITION, f"({column} IN ({values})) IS NOT TRUE"))
     flags = ", ".join(f"CASE WHEN {bad} THEN {literal(rule)} END" for rule, bad in rules)
+    broken = " OR ".join(f"({bad})" for _, bad in rules)
     found = (
-        f"list_filter([{flags}], lambda rule: rule IS NOT NULL)"
+        # DuckDB makes the list for the rows of the branch alone.
+        f"CASE WHEN {broken} THEN list_filter([{flags}], lambda rule: rule IS NOT NULL) "
+        "ELSE CAST([] AS VARCHAR[]) END"
         if flags
         else "CAST([] AS VARCHAR[])"
     )

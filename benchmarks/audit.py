@@ -1,0 +1,255 @@
+"""The audit of ten rules over five million rows, against hand-written SQL, and on against off.
+
+    python -m benchmarks.audit [--rows 5000000] [--rounds 5]
+
+*pass*: the contract's rules as the library compiles them, in one query over the files of the bronze
+table as its kernel reads them, against a hand-written query for the same numbers that DuckDB runs
+over the same Parquet files. Both must find the same rows.
+
+*build*: two silver tables with the same SELECT are built from that bronze table, plan, commit and
+ledger included: one has the ten rules, the other none.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import common
+
+if TYPE_CHECKING:
+    from lakehouse.build import Session
+    from lakehouse.planning import Target
+
+_MODULE = "benchmarks.audit"
+_ROLES = ("pass", "by hand", "audit on", "audit off")
+_PARTS = 10
+
+_CONTRACT = """\
+apiVersion: v3.1.0
+kind: DataContract
+id: meters.{layer}.{name}
+name: {name}
+version: 1.0.0
+status: active
+description: {{purpose: Readings of meters.}}
+schema:
+- name: {name}
+  properties:
+  - {{name: meter, logicalType: string, physicalType: VARCHAR}}
+  - {{name: kind, logicalType: string, physicalType: VARCHAR}}
+  - {{name: read_at, logicalType: timestamp, physicalType: TIMESTAMPTZ}}
+  - {{name: sent_at, logicalType: timestamp, physicalType: TIMESTAMPTZ}}
+  - {{name: reading, logicalType: number, physicalType: DOUBLE}}
+  - {{name: pressure, logicalType: number, physicalType: DOUBLE}}
+  - {{name: quantity, logicalType: integer, physicalType: INTEGER}}
+  - {{name: note, logicalType: string, physicalType: VARCHAR}}
+  - {{name: area, logicalType: string, physicalType: VARCHAR}}
+  - {{name: block, logicalType: string, physicalType: VARCHAR}}
+{quality}
+customProperties:
+- property: lakehouse
+  value:
+    partition: {{column: block, grain: value{expression}}}
+{source}
+"""
+_COLUMNS = "meter, kind, read_at, sent_at, reading, pressure, quantity, note, area"
+_RULES = """\
+  quality:
+  - {id: meter_present, type: custom, engine: greatExpectations, implementation: {type: expect_column_values_to_not_be_null, kwargs: {column: meter}}}
+  - {id: meter_form, type: custom, engine: greatExpectations, implementation: {type: expect_column_values_to_match_regex, kwargs: {column: meter, regex: '^M[0-9]{6}$'}}}
+  - {id: kind_known, type: custom, engine: greatExpectations, implementation: {type: expect_column_values_to_be_in_set, kwargs: {column: kind, value_set: [gas, water, heat, power]}}}
+  - {id: read_present, type: custom, engine: greatExpectations, implementation: {type: expect_column_values_to_not_be_null, kwargs: {column: read_at}}}
+  - {id: sent_after_read, type: custom, engine: greatExpectations, implementation: {type: expect_column_pair_values_a_to_be_greater_than_b, kwargs: {column_A: sent_at, column_B: read_at, or_equal: true}}}
+  - {id: reading_range, type: custom, engine: greatExpectations, implementation: {type: expect_column_values_to_be_between, kwargs: {column: reading, min_value: 0, max_value: 999}}}
+  - {id: pressure_range, type: custom, engine: greatExpectations, implementation: {type: expect_column_values_to_be_between, kwargs: {column: pressure, min_value: 0.5, max_value: 9.5, mostly: 0.5}}}
+  - {id: note_length, type: custom, engine: greatExpectations, implementation: {type: expect_column_value_lengths_to_be_between, kwargs: {column: note, max_value: 20}}}
+  - {id: quantity_mean, type: custom, engine: greatExpectations, implementation: {type: expect_column_mean_to_be_between, kwargs: {column: quantity, min_value: 0, max_value: 100}}}
+  - {id: rows_there, type: custom, engine: greatExpectations, implementation: {type: expect_table_row_count_to_be_between, kwargs: {min_value: 1}}}
+"""  # noqa: E501
+_SELECT = f"SELECT {_COLUMNS}, block FROM bronze.readings"
+
+#: One row in two hundred breaks a rule.
+_GENERATED = """
+COPY (
+  SELECT
+    'M' || lpad(CAST(CAST(hash(i) % 100000 AS INTEGER) AS VARCHAR), 6, '0') AS meter,
+    CASE WHEN i % 997 = 0 THEN 'oil' ELSE ['gas', 'water', 'heat', 'power'][1 + i % 4] END AS kind,
+    TIMESTAMPTZ '2026-01-01 00:00:00+00' + to_seconds(i * 5) AS read_at,
+    TIMESTAMPTZ '2026-01-01 00:00:00+00' + to_seconds(i * 5 + i % 900) AS sent_at,
+    CAST(hash(i + 1) % 100000 AS DOUBLE) / 100 AS reading,
+    CAST(hash(i + 2) % 1000 AS DOUBLE) / 100 AS pressure,
+    CAST(hash(i + 3) % 100 AS INTEGER) AS quantity,
+    CASE WHEN i % 499 = 0 THEN 'far more than a note should be'
+      WHEN i % 3 = 0 THEN 'note ' || CAST(i % 1000 AS VARCHAR) END AS note,
+    'area {part}' AS area
+  FROM range({part} * {rows}, ({part} + 1) * {rows}) AS r(i)
+) TO '{file}.parquet' (FORMAT parquet, COMPRESSION zstd)
+"""
+
+#: By hand: rows, published, those that violate each rule, the mean, those with a value.
+_BY_HAND = """
+SELECT
+  count(*),
+  count(*) FILTER (WHERE good),
+  count(*) FILTER (WHERE meter IS NULL),
+  count(*) FILTER (WHERE NOT form),
+  count(*) FILTER (WHERE kind NOT IN ('gas', 'water', 'heat', 'power')),
+  count(*) FILTER (WHERE read_at IS NULL),
+  count(*) FILTER (WHERE NOT coalesce(sent_at >= read_at, FALSE)
+    AND NOT (sent_at IS NULL AND read_at IS NULL)),
+  count(*) FILTER (WHERE reading < 0 OR reading > 999),
+  count(*) FILTER (WHERE pressure < 0.5 OR pressure > 9.5),
+  count(*) FILTER (WHERE length(note) > 20),
+  avg(quantity) FILTER (WHERE good),
+  count(meter), count(kind), count(reading), count(pressure), count(note),
+  count(*) FILTER (WHERE sent_at IS NULL AND read_at IS NULL)
+FROM (
+  SELECT *,
+    (meter IS NOT NULL AND form
+      AND coalesce(kind IN ('gas', 'water', 'heat', 'power'), TRUE)
+      AND read_at IS NOT NULL
+      AND (coalesce(sent_at >= read_at, FALSE) OR (sent_at IS NULL AND read_at IS NULL))
+      AND coalesce(reading BETWEEN 0 AND 999, TRUE)
+      AND coalesce(length(note) <= 20, TRUE)) AS good
+  FROM (
+    SELECT *, regexp_matches(meter, '^M[0-9]{6}$') AS form
+    FROM read_parquet(?)))
+"""
+
+
+def prepare(folder: Path, rows: int) -> None:
+    """Land the readings, some of them faulty, and build bronze."""
+    from lakehouse import build as builds
+
+    for name, text in _declarations().items():
+        file = folder / "domains" / "meters" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    landing = folder / "landing" / "meters" / "readings"
+    landing.mkdir(parents=True)
+    con: Any = common.connect(folder / "spill", "4GB")
+    for part in range(_PARTS):
+        con.execute(_GENERATED.format(rows=rows // _PARTS, part=part, file=landing / f"{part}"))
+    con.close()
+    lake = common.lake_at(folder, folder / "domains")
+    done = builds.build(builds.Session(lake, lake.domain(None)))
+    assert not done.blocked, done.blocked
+
+
+def _declarations() -> dict[str, str]:
+    source = "    source: {path: 'readings/*.parquet', format: parquet}"
+    bronze = {"quality": "", "expression": ", expression: area", "source": source}
+    files = {"bronze/readings.yaml": _CONTRACT.format(layer="bronze", name="readings", **bronze)}
+    for name, rules in (("audited", _RULES), ("unaudited", "")):
+        silver = {"quality": rules, "expression": "", "source": ""}
+        files[f"silver/{name}.sql"] = _SELECT
+        files[f"silver/{name}.yaml"] = _CONTRACT.format(layer="silver", name=name, **silver)
+    return files
+
+
+def compiled(folder: Path) -> None:
+    """The rules as the library compiles them, over bronze as its kernel reads it."""
+    # What the kernel does to a target, without keeping its rows.
+    from lakehouse.build.table import task_of
+    from lakehouse.engines.inputs import mount
+    from lakehouse.engines.kernel import _audited, _numbers
+
+    common.warm()
+    session, targets = _forced(folder, "silver.audited")
+    task = task_of(session, session.domain.tables["silver.audited"], targets, 1)
+    con: Any = common.connect(folder / "spill", "4GB")
+
+    def work() -> dict[str, float]:
+        for one in task.inputs:
+            mount(con, one)
+        con.execute(f"CREATE TEMP VIEW _audited AS {_audited(task, task.sql)}")
+        numbers = _numbers(task, con)
+        violations = sum(n for name, n in numbers.items() if name.startswith("bad:"))
+        return {"rows": numbers["rows"], "published": numbers["published"], "bad": violations}
+
+    common.measure(work)
+
+
+def by_hand(folder: Path) -> None:
+    """The same numbers from the same files."""
+    common.warm()
+    session, _ = _forced(folder, "silver.audited")
+    place = Path(session.lake.place(session.domain.tables["bronze.readings"]).root)
+    files = [
+        str(place / f.path) for f in session.read(["bronze.readings"])["bronze.readings"].files
+    ]
+    con: Any = common.connect(folder / "spill", "4GB")
+
+    def work() -> dict[str, float]:
+        rows, published, *numbers = con.execute(_BY_HAND, [files]).fetchall()[0]
+        return {"rows": rows, "published": published, "bad": sum(numbers[:8])}
+
+    common.measure(work)
+
+
+def _forced(folder: Path, name: str) -> tuple[Session, Sequence[Target]]:
+    from lakehouse.build import Session
+
+    lake = common.lake_at(folder, folder / "domains")
+    session = Session(lake, lake.domain(None))
+    session.select([name], force=True)
+    table = session.domain.tables[name]
+    return session, session.targets(table, {}, session.read([*table.reads, name]))
+
+
+def built(folder: Path, name: str) -> None:
+    """Build a silver table anew."""
+    from lakehouse import build as builds
+
+    common.warm()
+    session, _ = _forced(folder, name)
+    _ = session.engine_for("dask").client  # type: ignore[attr-defined]
+
+    def work() -> dict[str, float]:
+        done = builds.build(session, [name])
+        assert not done.blocked, done.blocked
+        return {"rows": sum(table.rows_out for table in done.tables)}
+
+    common.measure(work)
+
+
+def main() -> None:
+    """Alternate the four on one lake."""
+    parser = common.parser(__doc__, _ROLES, rounds=5)
+    parser.add_argument("--rows", type=int, default=5_000_000)
+    asked = parser.parse_args()
+    match asked.run:
+        case "pass":
+            compiled(asked.folder)
+        case "by hand":
+            by_hand(asked.folder)
+        case "audit on":
+            built(asked.folder, "silver.audited")
+        case "audit off":
+            built(asked.folder, "silver.unaudited")
+        case _:
+            with common.scratch(asked) as folder:
+                prepare(Path(folder), asked.rows)
+                _compare(Path(folder), asked)
+
+
+def _compare(folder: Path, asked: argparse.Namespace) -> None:
+    found: dict[str, list[common.Run]] = {role: [] for role in _ROLES}
+    for _ in range(asked.rounds):
+        for role, runs in found.items():
+            runs.append(common.child(_MODULE, role, folder))
+    ours, peer = (found[role][0].told for role in _ROLES[:2])
+    assert ours == peer, f"{ours} by the library, {peer} by hand"
+    pairs = (("audit in one pass", 1.3, *_ROLES[:2]), ("build, audit on", 1.2, *_ROLES[2:]))
+    for what, unit in (("cpu", "s CPU"), ("wall", "s wall")):
+        for name, most, mine, theirs in pairs:
+            a, b = common.median(found[mine], what), common.median(found[theirs], what)
+            size = f"{asked.rows:,} rows × 10 rules"
+            common.row(f"{name}, {unit}", size, f"{a:.2f}", f"{b:.2f}", a / b, common.Target(most))
+
+
+if __name__ == "__main__":
+    main()
