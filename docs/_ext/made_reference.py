@@ -52,6 +52,7 @@ def contract_keys() -> str:
         ("reads.<table>", model.Read),
         ("rows", model.Rows),
         ("waivers[]", model.Waiver),
+        ("retention", model.Retention),
     )
     return "\n".join(_keys(f"lakehouse.{at}".rstrip("."), kind) for at, kind in parts)
 
@@ -87,7 +88,7 @@ def _default(value: object) -> str:
     if hasattr(type(value), "model_fields") or value in (None, (), {}):
         return ""
     if hasattr(value, "total_seconds"):
-        return code("0 days") if not value else code(value)
+        return code(str(value).removesuffix(", 0:00:00") if value else "0 days")
     return code(list(value) if isinstance(value, tuple) else value)
 
 

@@ -68,6 +68,7 @@ _REMEDIES = {
     **dict.fromkeys(("Format", "printf()"), "write concat_ws or ||"),
     **dict.fromkeys(("Bracket", "Slice"), _PLAIN),
     **dict.fromkeys(("SimilarTo", "Glob", "RegexpFullMatch"), _REGEX),
+    "Reverse": "characters with accents of their own are turned apart there: cut with left, right",
     "hash()": "write md5(concat_ws('|', …))",
     "Try": "write TRY_CAST",
     "type DECIMAL": "use DOUBLE, or whole numbers of the smallest unit in BIGINT",

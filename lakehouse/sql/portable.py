@@ -53,6 +53,7 @@ EXPRESSIONS: tuple[str, ...] = (
     *("isodow(d)", "weekofyear(d)", "quarter(d)", "dayofyear(d)", "last_day(d)", "d + 1", "d - 1"),
     *("CAST(d + INTERVAL '1' MONTH AS DATE)", "CAST(d AS TIMESTAMP) + INTERVAL '5' MINUTE"),
     *("ts + INTERVAL 5 MINUTE", "ts - INTERVAL '1' HOUR", "ts + INTERVAL '2' DAY"),
+    *("CAST(d + INTERVAL '1' YEAR AS DATE)", "ts - i * INTERVAL '1' MONTH"),
     *("ts + i * INTERVAL '1' MINUTE", "ts + INTERVAL '30' SECOND", "ts - INTERVAL '1' WEEK"),
     *("date_diff('day', DATE '2013-01-01', d)", "unix_seconds(ts)", "unix_micros(ts)"),
     *("make_date(2013, 2, i % 10 + 15)", "make_timestamp(2013, 1, 1, 5, 15, 7.25)"),

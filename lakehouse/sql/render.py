@@ -78,7 +78,8 @@ def expression(text: str, columns: Mapping[str, str], dialect: Dialect = "spark"
     """
     if dialect == "duckdb":
         return text
-    return spark.rewrite(spark.typed(text, columns)).sql(dialect=dialect, comments=False)
+    tree = spark.in_any_year(spark.rewrite(spark.typed(text, columns)))
+    return tree.sql(dialect=dialect, comments=False)
 
 
 def _published(name: str, kind: str) -> exp.Expr:

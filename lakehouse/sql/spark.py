@@ -14,9 +14,24 @@ from sqlglot.schema import MappingSchema
 from lakehouse.sql import letters, regex
 from lakehouse.sql.typed import family
 
-__all__ = ["rewrite", "typed"]
+__all__ = ["in_any_year", "rewrite", "typed"]
 
 _AUDITED = "_audited"
+# Spark writes later years with a sign, earlier ones below zero, and knows no infinity.
+_DATE = """CASE WHEN {} > DATE'9999-12-31' THEN substr(CAST({} AS STRING), 2)
+    WHEN {} < DATE'0001-01-01' THEN concat(
+        CASE WHEN year({}) > -9999 THEN lpad(CAST(1 - year({}) AS STRING), 4, '0')
+            ELSE CAST(1 - year({}) AS STRING) END,
+        right(CAST({} AS STRING), 6), ' (BC)')
+    ELSE CAST({} AS STRING) END"""
+_TEXTS = {
+    "date": f"""CASE abs(unix_date({{}})) WHEN 2147483647
+        THEN concat(if({{}} > DATE'1970-01-01', '', '-'), 'infinity') ELSE {_DATE} END""",
+    "timestamp": f"""CASE abs(unix_micros({{}})) WHEN 9223372036854775807
+        THEN concat(if({{}} > DATE'1970-01-01', '', '-'), 'infinity')
+        ELSE concat({_DATE.replace("{}", "CAST({} AS DATE)")},
+            regexp_extract(CAST({{}} AS STRING), ' .*$', 0), '+00') END""",
+}
 
 
 def rewrite(tree: exp.Expr) -> exp.Expr:
@@ -35,6 +50,20 @@ def rewrite(tree: exp.Expr) -> exp.Expr:
             tree = made
         else:
             node.replace(made)
+    return tree
+
+
+def in_any_year(tree: exp.Expr) -> exp.Expr:
+    """A rewritten tree whose casts of times to text are DuckDB's in any year."""
+    for cast in list(tree.find_all(exp.Cast)):
+        form = _TEXTS.get(family(cast.this) or "")
+        if form is None or not cast.to.is_type("VARCHAR", "TEXT"):
+            continue
+        # As text: sqlglot reads unix_date as a difference of dates, which is narrower.
+        made = exp.var("(" + form.replace("{}", cast.this.sql("spark")) + ")")
+        if cast is tree:
+            return made
+        cast.replace(made)
     return tree
 
 

@@ -1,0 +1,212 @@
+"""Why the lint refuses what it refuses: the two engines really differ, or one of them refuses it.
+
+The forms are run as they are, past the lint.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+from both_engines import Both, same
+from generated import COLUMNS, frame, write
+
+import lakehouse.sql
+from lakehouse.sql import Input, lint, parse, select
+from lakehouse.sql.resolve import resolve
+from lakehouse.sql.spark import rewrite
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = pytest.mark.spark
+
+KNOWN = {"ds": "INTEGER", **COLUMNS}
+INPUTS = {"silver.t": Input(KNOWN, key=("ds", "d"))}
+
+#: (code, form): some row has another value, or a value of another type.
+DIFFERENT = (
+    ("not-portable", "dayofweek(d)"),
+    ("not-portable", "weekday(d)"),
+    ("not-portable", "monthname(d)"),
+    ("not-portable", "date_diff('month', DATE '2013-01-31', d)"),
+    ("not-portable", "log(abs(i) + 1)"),
+    ("not-portable", "isnan(x)"),
+    ("not-portable", "format('{}', s)"),
+    ("not-portable", "reverse(s)"),
+    ("not-portable", "hash(s)"),
+    ("not-portable", "uuid()"),
+    ("not-portable", "random()"),
+    ("not-portable", "now()"),
+    ("decimal", "(i % 7) / 3.0"),
+    ("rounding", "CAST(round(pow(abs(i % 300) * 0.37e0, 1.7e0) * 1e13) AS BIGINT)"),
+    ("float-to-int", "CAST(i / 4 AS INTEGER)"),
+    ("date-arithmetic", "d - DATE '2013-01-01'"),
+    ("date-arithmetic", "d + INTERVAL '1' DAY"),
+    ("date-arithmetic", "date_diff('day', ts, ts + INTERVAL '1' HOUR)"),
+    ("text-cast", "CAST(x AS VARCHAR)"),
+    ("text-cast", "CAST(ts AS VARCHAR)"),
+    ("text-cast", "s || x"),
+    ("text-cast", "TRY_CAST(s AS INTEGER)"),
+    ("time-format", "strftime(d, '%j')"),
+    ("regex", "regexp_replace(s, 'b', '_')"),
+    ("regex", "regexp_replace(s, 'b*', '_', 'g')"),
+    ("regex", "regexp_replace(s, '(a)', '\\1', 'g')"),
+    ("regex", "regexp_matches(s, '[[:alpha:]]')"),
+    ("regex", "regexp_matches(s, '\\v')"),
+    ("regex", "regexp_matches(s, '^\\s+$')"),
+    ("regex", "s LIKE '%\\%'"),
+    ("position", "substr(s, 0, 2)"),
+    ("position", "substr(s, 2, -1)"),
+    ("position", "left(s, i)"),
+    ("position", "right(s, -1)"),
+    ("position", "split_part(s, '', 1)"),
+    ("window-order", "lag(i) OVER (PARTITION BY s ORDER BY g)"),
+    ("window-order", "sum(i) OVER (ORDER BY g ROWS BETWEEN 2 PRECEDING AND CURRENT ROW)"),
+)
+#: The same of groups.
+AGGREGATES = (
+    ("not-portable", "count_if(b)"),
+    ("not-portable", "array_agg(i ORDER BY j)"),
+    ("not-portable", "arg_max(s, j)"),
+    ("not-portable", "approx_count_distinct(s)"),
+    ("not-portable", "first(s)"),
+    ("aggregate-order", "string_agg(s, ',')"),
+)
+#: One engine refuses, the other does not.
+REFUSED = (
+    ("divisor", "i / j"),
+    ("interval", "ts + INTERVAL (i) MINUTE"),
+    ("mixed-types", "b = 1"),
+    ("mixed-types", "sum(b) OVER ()"),
+    ("float-to-int", "x // 2"),
+    ("text-cast", "strptime(' 2013-01-0' || CAST(abs(i) % 5 + 1 AS VARCHAR), '%Y-%m-%d')"),
+    ("regex", "regexp_matches(s, '[a[b]')"),
+    ("regex", "regexp_matches(s, 'a{,2}')"),
+    ("regex", "regexp_matches(s, 'a++')"),
+    ("regex", "s LIKE s"),
+    ("position", "lpad(s, 3, '')"),
+    ("position", "split_part(s, '-', 0)"),
+    ("window-order", "row_number() OVER ()"),
+    (
+        "window-frame",
+        "sum(i) OVER (ORDER BY ts RANGE BETWEEN INTERVAL 2 DAY PRECEDING AND INTERVAL 1 HOUR PRECEDING)",
+    ),
+    ("not-portable", "timezone(zone, ts)"),
+    ("not-portable", "extract(epoch FROM ts)"),
+    ("not-portable", "week(d)"),
+    ("not-portable", "age(ts, ts)"),
+    ("not-portable", "time_bucket(INTERVAL '15 minutes', ts)"),
+    ("not-portable", "trunc(x)"),
+    ("not-portable", "s[1]"),
+    ("not-portable", "s SIMILAR TO 'a.*'"),
+    ("not-portable", "count(DISTINCT s) OVER ()"),
+    ("not-portable", "sum(i) OVER (ORDER BY d GROUPS 1 PRECEDING)"),
+    ("not-portable", "corr(1, 1) OVER ()"),
+)
+#: What is refused for another reason: the contract's columns, what a partition can see.
+OF_THE_CONTRACT = {
+    *("star", "unnamed", "missing-column", "extra-column", "hidden-column", "unknown-column"),
+    "window-partition",
+}
+
+
+@pytest.fixture(scope="module")
+def both(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+    folder: Path = tmp_path_factory.mktemp("reasons")
+    made = Both.over(spark, {"silver.t": (write(frame(seed=3), folder / "t"), INPUTS["silver.t"])})
+    yield made
+    made.close()
+
+
+def as_spark(text: str) -> str:
+    return rewrite(resolve(parse(text, "forbidden.sql"), INPUTS)).sql("spark")
+
+
+def found(form: str) -> set[str]:
+    text = f"SELECT {form} AS v FROM silver.t"
+    query = parse(text, "forbidden.sql")
+    return {
+        f.code
+        for f in lint(query, inputs=INPUTS, output={"v": "VARCHAR"}, partition=None, layer="silver")
+    }
+
+
+@pytest.mark.parametrize(("code", "form"), [*DIFFERENT, *AGGREGATES, *REFUSED])
+def test_the_lint_refuses_it(code: str, form: str) -> None:
+    assert code in found(form)
+
+
+def test_every_code_has_a_reason() -> None:
+    codes = {"unknown-column"}
+    for file in Path(inspect.getfile(lakehouse.sql)).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Yield) and isinstance(node.value, ast.Tuple):
+                code = node.value.elts[1]
+                codes |= {str(code.value)} if isinstance(code, ast.Constant) else set()
+    shown = {code for code, _ in (*DIFFERENT, *AGGREGATES, *REFUSED)} | {"silent-cast"}
+    assert codes - OF_THE_CONTRACT == shown
+
+
+def differ(one: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
+    if pa.types.is_temporal(one.type) and one.type != other.type:
+        return True
+    return not all(map(same, values(one), values(other)))
+
+
+def values(column: pa.ChunkedArray) -> list[Any]:
+    if pa.types.is_timestamp(column.type):
+        return column.cast(pa.int64()).to_pylist()
+    return (
+        column.cast(pa.int32()).to_pylist() if pa.types.is_date(column.type) else column.to_pylist()
+    )
+
+
+@pytest.mark.parametrize("forms", [DIFFERENT, AGGREGATES], ids=["rows", "groups"])
+def test_it_gives_other_rows(forms: tuple[tuple[str, str], ...], both: Both) -> None:
+    columns = ", ".join(f"{form} AS v{at}" for at, (_, form) in enumerate(forms))
+    text = (
+        f"SELECT ds, d, {columns} FROM silver.t"
+        if forms is DIFFERENT
+        else f"SELECT ds, {columns} FROM silver.t GROUP BY ds"
+    )
+    order = [("ds", "ascending"), ("d", "ascending")][: 2 if forms is DIFFERENT else 1]
+    one, other = (t.sort_by(order) for t in both.run(text, as_spark(text)))
+    assert one.num_rows == other.num_rows > 100
+    alike = [f for at, (_, f) in enumerate(forms) if not differ(one[f"v{at}"], other[f"v{at}"])]
+    assert not alike, alike
+
+
+def test_the_final_cast_rounds_here_and_cuts_there(both: Both) -> None:
+    query = parse("SELECT ds, d, i / 4 AS v FROM silver.t", "forbidden.sql")
+    output = {"ds": "INTEGER", "d": "DATE", "v": "INTEGER"}
+    assert [
+        f.code for f in lint(query, inputs=INPUTS, output=output, partition=None, layer="gold")
+    ] == ["silent-cast"]
+    tables = both.run(select(query, output), select(query, output, "spark", INPUTS))
+    one, other = (t.sort_by([("ds", "ascending"), ("d", "ascending")])["v"] for t in tables)
+    assert differ(one, other)
+
+
+@pytest.mark.parametrize(("code", "form"), REFUSED)
+def test_one_engine_refuses_it(code: str, form: str, both: Both) -> None:
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    text = f"SELECT {form} AS v FROM silver.t"
+    refusals = []
+    for run, errors in (
+        (lambda: both.duck.sql(text).fetchall(), duckdb.Error),
+        (lambda: both.spark.sql(as_spark(text)).toArrow(), (PySparkException, Py4JError)),
+    ):
+        try:
+            run()
+        except errors as error:
+            refusals.append(str(error)[:80])
+    assert len(refusals) == 1
