@@ -1,7 +1,7 @@
 # Everything a newcomer needs: make demo. Everything a change needs: make test.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test check-lint check-format check-types check-layers check-docs check-tests \
+.PHONY: help setup setup-spark demo test check-lint check-format check-types check-layers check-docs check-tests \
         test-crash docs lock clean moved
 
 # Any Python from 3.11 on; name another one with PYTHON=…
@@ -11,8 +11,9 @@ PYTHON ?= $(or $(shell for p in python3 python3.13 python3.12 python3.11; do \
 
 PY := .venv/bin/python
 STAMP := .venv/.made-in
+SPARK_STAMP := .venv/.has-spark
 UV := $(PY) -m uv --quiet pip
-EVERYDAY := not spark and not browser
+EVERYDAY := not browser
 
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 export UV_PYTHON_DOWNLOADS := never
@@ -34,10 +35,12 @@ help: ## this list
 
 setup: $(STAMP) ## the environment in .venv, from the hash lock
 
+setup-spark: $(SPARK_STAMP) ## PySpark into .venv, and its Java archives into .lake
+
 demo: setup ## real flights from landing files to a registered model, on a real S3 server
 	@.venv/bin/lake demo
 
-test: setup ## all checks and the everyday tests
+test: setup-spark ## all checks and the everyday tests
 	@failed=; \
 	for check in lint format types layers docs tests; do \
 	  echo "== $$check"; \
@@ -52,7 +55,7 @@ check-lint: setup
 check-format: setup
 	@$(PY) -m ruff format --check .
 
-check-types: setup
+check-types: setup-spark
 	@$(PY) -m mypy --strict lakehouse flows jobs
 
 check-layers: setup
@@ -61,10 +64,10 @@ check-layers: setup
 check-docs: setup
 	@$(PY) -m sphinx -W --keep-going -q -b html docs docs/_build
 
-check-tests: setup
+check-tests: setup-spark
 	@$(PY) -m pytest -m "$(EVERYDAY)" tests
 
-test-crash: setup ## the long set of kills, races and network faults (a quarter of an hour)
+test-crash: setup-spark ## the long set of kills, races and network faults (a quarter of an hour)
 	@LAKE_CRASH_ROUNDS=$(or $(LAKE_CRASH_ROUNDS),5) \
 	  $(PY) -m pytest tests/crash tests/integration/test_faults.py
 
@@ -75,6 +78,10 @@ lock: setup ## resolve the locks anew: names, versions and hashes, no addresses
 	@$(UV) compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header --extra demo --extra test --extra docs -c requirements.constraints \
 	  -o requirements.lock pyproject.toml
+	@$(PY) -c 'import tomllib; \
+	  print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["spark"], sep="\n")' | \
+	  $(UV) compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header --no-annotate -c requirements.lock -o requirements-spark.lock -
 	@printf 'setuptools>=77\nuv\n' | $(UV) compile --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	  -o requirements-bootstrap.lock -
@@ -83,6 +90,14 @@ clean: ## remove the environment and all caches; the lake in .lake stays
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis \
 	  build dist docs/_build *.egg-info
 	@find . -path ./.lake -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(SPARK_STAMP): $(STAMP) requirements-spark.lock
+	@echo "installing PySpark into .venv (0.5 GB to fetch)"
+	@$(UV) install --python $(PY) --require-hashes -r requirements-spark.lock || \
+	   $(PY) -m pip --disable-pip-version-check install -q --require-hashes -r requirements-spark.lock
+	@$(PY) -c 'from lakehouse import settings; from lakehouse.engines.spark import jars; \
+	  jars.resolve(settings.load(), print)'
+	@touch $(SPARK_STAMP)
 
 $(STAMP): requirements.lock requirements-bootstrap.lock pyproject.toml $(MOVED)
 	@$(PYTHON) -c '$(NEW_ENOUGH)' 2>/dev/null || { \

@@ -17,7 +17,14 @@ from pathlib import Path
 from lakehouse import __version__, sql
 from lakehouse import contract as contracts
 from lakehouse.contract import Contract, Read, digest
-from lakehouse.errors import CatalogError, LakehouseError, SettingsError, SqlError, cause
+from lakehouse.errors import (
+    CatalogError,
+    ContractError,
+    LakehouseError,
+    SettingsError,
+    SqlError,
+    cause,
+)
 from lakehouse.interval import Grain
 
 __all__ = ["LAYERS", "Domain", "Table", "find", "folders", "lint", "load", "load_all"]
@@ -257,7 +264,11 @@ def _read(folder: Path, *, linted: bool) -> tuple[Domain, list[LakehouseError]]:
     if not problems:
         problems = _circle(domain)
     if not problems and not linted:
-        problems = [error for table in tables.values() for error in _findings(domain, table)]
+        problems = [
+            error
+            for table in tables.values()
+            for error in (*_findings(domain, table), *_patterns(table))
+        ]
     return domain, problems
 
 
@@ -383,6 +394,20 @@ def _findings(domain: Domain, table: Table) -> Iterator[SqlError]:
             finding.remedy,
             file=f"{table.query.path}:{finding.line}",
         )
+
+
+def _patterns(table: Table) -> Iterator[LakehouseError]:
+    """Rules of a table with SQL, which any engine may judge; bronze has one reader."""
+    for rule in table.contract.rules if table.query is not None else ():
+        pattern = rule.kwargs.get("regex")
+        problem = sql.pattern_problem(pattern) if isinstance(pattern, str) else None
+        if problem:
+            yield ContractError(
+                f"load {table.name}",
+                f"rule {rule.id}: {problem}",
+                "write it out: [0-9A-Za-z_] for \\w, [ \\t\\n\\r] for \\s, no (?…) and no a++",
+                file=table.contract.path,
+            )
 
 
 def sql_inputs(domain: Domain, table: Table) -> dict[str, sql.Input]:

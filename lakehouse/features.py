@@ -82,9 +82,8 @@ def window(
             f"{table.name} has no rows between {model.split.train[0]} and {model.split.test[1]}",
             f"lake build {table.short}",
         )
-    contents = sorted(
-        [f.partition or "", str(f.build.effect if f.build else f.path)] for f in files
-    )
+    # A set: how many files a build has does not matter.
+    contents = sorted({(f.partition or "", f.build.effect if f.build else f.path) for f in files})
     return Window(table, snapshot, files, digest(model.definition_id, table.definition, contents))
 
 

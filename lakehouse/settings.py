@@ -30,6 +30,8 @@ class Settings(BaseSettings):
         spark_secret: What a standalone cluster asks of those who connect
             (``spark.authenticate.secret``).
         spark_events: A folder for Spark's event logs; empty for none.
+        spark_submit: Flows build each table on Spark by a spark-submit of its own, one at a time,
+            rather than in the process of the flow run.
         spark_jars: The cache of Spark's Java archives. Default: ``<state>/jars``.
         maven_repository: Where Spark's Java archives come from; empty for Maven Central.
         ivy_settings: An Ivy settings file to fetch them by, for repositories with a login.
@@ -57,6 +59,7 @@ class Settings(BaseSettings):
     spark_memory: ByteSize = ByteSize(2 * 1024**3)
     spark_secret: SecretStr | None = None
     spark_events: str = ""
+    spark_submit: bool = False
     spark_jars: Path | None = None
     maven_repository: str = ""
     ivy_settings: Path | None = None

@@ -165,8 +165,14 @@ def open_table(storage: Storage, version: int | None = None) -> DeltaTable | Non
     options = storage.delta_options()
     try:
         table = _tried(lambda: DeltaTable(storage.delta_uri(), version, storage_options=options))
-    except TableNotFoundError:
-        return None
+    except TableNotFoundError as error:
+        if version is None or open_table(storage) is None:
+            return None
+        raise StorageError(
+            f"open {storage.uri} at version {version}",
+            "the table is there, that version is not: it never was, or was cleaned away",
+            "'lake show TABLE' lists the versions; 'retention: {history: …}' keeps more of them",
+        ) from error
     except (DeltaError, OSError) as error:
         if version is not None:
             remedy = "'lake show TABLE' lists the versions"

@@ -121,7 +121,6 @@ class Storage:
             "endpoint.region": self.region,
             "path.style.access": str(self.path_style).lower(),
             "connection.timeout": f"{SILENCE_S}s",
-            "connection.establish.timeout": f"{_CONNECT_S}s",
             "aws.credentials.provider": _S3A_PROFILE if self.profile else _S3A_CHAIN,
         }
         if self.profile:

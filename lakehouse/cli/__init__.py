@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "query": ("looking", "Run SQL over the lake."),
     "quarantine": ("looking", "Rows that were kept out, with the rules they break."),
     "lint": ("looking", "Check every contract, SQL file and model declaration."),
+    "maintain": ("maintain", "Merge small files, remove what no kept version needs."),
     "train": ("models", "Train and register a model, if its inputs or definition changed."),
     "models": ("models", "The registered versions of the models."),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import json
 import shutil
 import sys
@@ -107,6 +108,27 @@ def _store() -> Iterator[Finding]:
     yield Finding("store", "ok", told)
 
 
+def _spark() -> Iterator[Finding]:
+    from lakehouse.engines.spark import jars, java, master
+
+    if importlib.util.find_spec("pyspark") is None:
+        told = "not installed; only --engine spark needs it"
+        yield Finding("spark", "note", told, "make setup-spark")
+        return
+    made = screen.settings()
+    yield Finding("spark", "ok", f"PySpark {importlib.metadata.version('pyspark')}")
+    found = java.find(made)
+    yield Finding("java", "ok", f"Java {java.version(found)}, {found}")
+    there = jars.cached(made)
+    yield Finding(
+        "jars",
+        "ok" if there else "note",
+        f"{len(there)} archives in {there[0].parent}" if there else "fetched when Spark starts",
+    )
+    master.look_for(made.spark_master)
+    yield Finding("spark master", "ok", made.spark_master)
+
+
 def _services() -> Iterator[Finding]:
     for one in stack.status(load().state):
         bad = one.state in ("died", "not answering")
@@ -124,5 +146,6 @@ _CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     _declarations,
     _settings,
     _store,
+    _spark,
     _services,
 )

@@ -15,11 +15,13 @@ __all__ = ["down", "status", "up"]
 
 @click.command()
 @click.argument("services", nargs=-1, type=click.Choice(sorted(stack.ALL)))
-def up(services: tuple[str, ...]) -> None:
+@click.option("--spark", is_flag=True, help="Also a Spark master and a worker.")
+def up(services: tuple[str, ...], spark: bool) -> None:
     """Start the local stack, or only SERVICES. Everything listens on loopback only."""
     settings = load()
     own_store = bool(settings.uri)
-    wanted = services or tuple(s for s in stack.ALL if s != "s3" or not own_store)
+    wanted = services or tuple(s for s in stack.USUAL if s != "s3" or not own_store)
+    wanted += ("spark-master", "spark-worker") if spark else ()
     stack.up(settings.state, wanted, screen.say, hand_down_s3=not own_store)
     _show()
     offered = stack.environment(settings.state)

@@ -11,6 +11,7 @@ from lakehouse.sql.finding import Finding
 from lakehouse.sql.lineage import lineage
 from lakehouse.sql.lint import lint
 from lakehouse.sql.query import KERNEL_MEANING, Query, parse
+from lakehouse.sql.regex import problem as pattern_problem
 from lakehouse.sql.render import MACROS, Dialect, expression, select
 from lakehouse.sql.resolve import Input
 from lakehouse.sql.words import WORDS
@@ -27,5 +28,6 @@ __all__ = [
     "lineage",
     "lint",
     "parse",
+    "pattern_problem",
     "select",
 ]

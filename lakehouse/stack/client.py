@@ -26,8 +26,12 @@ def settings_with_stack() -> Settings:
         return made
     offered = environment(made.state)
     own = bool(made.uri)
+    own_spark = "spark_master" in made.model_fields_set
     for name, value in offered.items():
-        if not name.startswith(("LAKE_", "AWS_")):
+        if name.startswith("LAKE_SPARK_"):
+            if not own_spark:
+                os.environ[name] = value
+        elif not name.startswith(("LAKE_", "AWS_")):
             os.environ.setdefault(name, value)
         elif not own:
             # Keys and address belong together: all of the stack's, or none.

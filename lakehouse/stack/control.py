@@ -12,7 +12,8 @@ from typing import Literal
 from lakehouse.errors import StackError
 from lakehouse.stack import process
 from lakehouse.stack.ports import GRPC_OFFSET, choose, free
-from lakehouse.stack.services import ALL, RECIPES, Recipe, Site, client_environment, inherited
+from lakehouse.stack.recipe import Recipe, Site
+from lakehouse.stack.services import ALL, RECIPES, USUAL, client_environment, inherited
 from lakehouse.stack.state import Record, Service, credentials, load, locked, save
 
 __all__ = ["ServiceStatus", "down", "environment", "status", "up"]
@@ -32,7 +33,7 @@ class ServiceStatus:
     """How one service is doing now.
 
     Attributes:
-        name: ``s3``, ``prefect``, ``mlflow``, ``docs`` or ``worker``.
+        name: One of ``ALL``.
         state: ``stopped`` was never started or stopped by us; ``died`` ended by itself.
         service: What was started; None when stopped.
     """
@@ -48,7 +49,7 @@ def _silent(_: str) -> None:
 
 def up(
     state: Path,
-    services: Collection[str] = ALL,
+    services: Collection[str] = USUAL,
     on_event: Callable[[str], None] = _silent,
     *,
     hand_down_s3: bool = True,
@@ -247,7 +248,7 @@ class _Start:
         # The ports of a server that is just starting are not yet seen as taken.
         others = {p for n, p in ports.items() if n.partition(".")[0] != recipe.name}
         taken = others | {p + GRPC_OFFSET for p in others}
-        grpc = bool(recipe.inner)
+        grpc = recipe.grpc
         for name in (recipe.name, *recipe.inner):
             usual = [recipe.port] if name == recipe.name else []
             before = [ports[name]] if name in ports else []
@@ -260,7 +261,7 @@ class _Start:
     def _spawn(self, recipe: Recipe) -> None:
         site = self._offering(recipe)
         log = self.state / "logs" / f"{recipe.name}.log"
-        for folder in ("s3", "prefect", "docs", "mlartifacts"):
+        for folder in ("s3", "prefect", "docs", "mlartifacts", "spark/work"):
             (self.state / folder).mkdir(parents=True, exist_ok=True)
         self.say(f"{recipe.name}: starting")
         self.begun[recipe.name] = time.monotonic()

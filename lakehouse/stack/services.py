@@ -8,70 +8,31 @@ import os
 import shutil
 import sys
 import sysconfig
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from lakehouse.contract import digest
 from lakehouse.errors import StackError
+from lakehouse.stack import spark
+from lakehouse.stack.recipe import HOST, Recipe, Site, ask, get
 from lakehouse.stack.state import credentials
 
-__all__ = ["ALL", "BUCKET", "RECIPES", "Recipe", "Site", "client_environment", "inherited"]
+__all__ = [
+    "ALL",
+    "BUCKET",
+    "RECIPES",
+    "USUAL",
+    "Recipe",
+    "Site",
+    "client_environment",
+    "inherited",
+]
 
-HOST = "127.0.0.1"
 BUCKET = "lake"
 WORK_POOL = "lake"
 
 #: Ports of SeaweedFS' inner servers; nobody needs to know them.
 S3_INNER = ("s3.master", "s3.volume", "s3.filer", "s3.admin")
-
-
-@dataclass(frozen=True)
-class Site:
-    """Where a stack lives: everything its commands depend on.
-
-    Attributes:
-        state: The state folder, absolute.
-        ports: Port by service name, and of the inner servers of S3.
-        hand_down_s3: Whether the worker's flows use the embedded S3 server.
-    """
-
-    state: Path
-    ports: Mapping[str, int]
-    hand_down_s3: bool = True
-
-    def url(self, name: str) -> str:
-        """The base address of a service."""
-        return f"http://{HOST}:{self.ports[name]}"
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How one service is run.
-
-    Attributes:
-        port: The port it has when nobody else has it; None for a service without one.
-        inner: Further ports it opens.
-        needs: Services that must be ready before it is started.
-        url: What to open or to hand to a client.
-        command: The program and its arguments.
-        environment: Variables of its own, above the inherited ones.
-        ready: Whether the process, begun at a time, does its work.
-    """
-
-    name: str
-    port: int | None
-    url: Callable[[Site], str]
-    command: Callable[[Site], list[str]]
-    environment: Callable[[Site], dict[str, str]]
-    ready: Callable[[Site, float], bool]
-    inner: tuple[str, ...] = ()
-    needs: tuple[str, ...] = ()
-
-    def definition(self, site: Site) -> str:
-        """Digest of everything that would make a restart necessary."""
-        return digest(self.command(site), self.environment(site))
 
 
 def client_environment(site: Site, running: Mapping[str, object]) -> dict[str, str]:
@@ -87,9 +48,18 @@ def client_environment(site: Site, running: Mapping[str, object]) -> dict[str, s
         found["PREFECT_API_URL"] = site.url("prefect") + "/api"
     if "mlflow" in running:
         found["MLFLOW_TRACKING_URI"] = site.url("mlflow")
-    if "s3" in running and site.hand_down_s3:
-        found |= {"LAKE_URI": f"s3://{BUCKET}", "LAKE_S3_ENDPOINT": site.url("s3"), **_keys(site)}
+    if "s3" in running:
+        found |= _lake(site)
+    if "spark-worker" in running:
+        found |= spark.client_environment(site)
     return found
+
+
+def _lake(site: Site) -> dict[str, str]:
+    """The embedded S3 server as the lake, for those who are to use it."""
+    if not site.hand_down_s3:
+        return {}
+    return {"LAKE_URI": f"s3://{BUCKET}", "LAKE_S3_ENDPOINT": site.url("s3"), **_keys(site)}
 
 
 def inherited() -> dict[str, str]:
@@ -154,13 +124,13 @@ def _s3_ready(site: Site, _started: float) -> bool:
     # The bucket is made last; but after a crash the volumes may be known to the master only
     # seconds later, and until then every stored object answers "internal error".
     port = site.ports
-    at_s3 = _get(port["s3"], "/healthz") == 200
-    return at_s3 and _volumes_known(site) and _get(port["s3.filer"], f"/buckets/{BUCKET}/") == 200
+    at_s3 = get(port["s3"], "/healthz") == 200
+    return at_s3 and _volumes_known(site) and get(port["s3.filer"], f"/buckets/{BUCKET}/") == 200
 
 
 def _volumes_known(site: Site) -> bool:
     try:
-        found = json.loads(_ask("GET", site.ports["s3.master"], "/dir/status")[1])
+        found = json.loads(ask("GET", site.ports["s3.master"], "/dir/status")[1])
         return bool(found["Topology"]["DataCenters"])
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
         return False
@@ -192,7 +162,7 @@ def _worker_environment(site: Site) -> dict[str, str]:
 def _worker_ready(site: Site, started: float) -> bool:
     path = f"/api/work_pools/{WORK_POOL}/workers/filter"
     try:
-        workers = json.loads(_ask("POST", site.ports["prefect"], path, b"{}")[1])
+        workers = json.loads(ask("POST", site.ports["prefect"], path, b"{}")[1])
         online = [w for w in workers if w["status"] == "ONLINE"]
         beats = [datetime.fromisoformat(w["last_heartbeat_time"]) for w in online]
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
@@ -214,29 +184,12 @@ def _mlflow_command(site: Site) -> list[str]:
     ]
 
 
-def _get(port: int, path: str) -> int:
-    try:
-        return _ask("GET", port, path)[0]
-    except (OSError, http.client.HTTPException):
-        return 0
-
-
-def _ask(method: str, port: int, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-    # Not urllib: it would go through a proxy that is set in the environment.
-    connection = http.client.HTTPConnection(HOST, port, timeout=3)
-    try:
-        connection.request(method, path, body, {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    finally:
-        connection.close()
-
-
 _RECIPES = (
     Recipe(
         name="s3",
         port=8333,
         inner=S3_INNER,
+        grpc=True,
         url=lambda site: site.url("s3"),
         command=_s3_command,
         environment=_keys,
@@ -251,7 +204,7 @@ _RECIPES = (
             *("--host", HOST, "--port", str(site.ports["prefect"])),
         ],
         environment=_prefect_environment,
-        ready=lambda site, _: _get(site.ports["prefect"], "/api/health") == 200,
+        ready=lambda site, _: get(site.ports["prefect"], "/api/health") == 200,
     ),
     Recipe(
         name="mlflow",
@@ -264,7 +217,7 @@ _RECIPES = (
             # Background jobs of its assistants: three more processes that nobody here asks.
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         },
-        ready=lambda site, _: _get(site.ports["mlflow"], "/health") == 200,
+        ready=lambda site, _: get(site.ports["mlflow"], "/health") == 200,
     ),
     Recipe(
         name="docs",
@@ -275,7 +228,30 @@ _RECIPES = (
             *("--bind", HOST, "--directory", str(site.state / "docs")),
         ],
         environment=lambda _: {},
-        ready=lambda site, _: _get(site.ports["docs"], "/") == 200,
+        ready=lambda site, _: get(site.ports["docs"], "/") == 200,
+    ),
+    Recipe(
+        name="spark-master",
+        port=7077,
+        inner=(spark.MASTER_PAGE,),
+        usual=False,
+        url=lambda site: site.url(spark.MASTER_PAGE),
+        command=spark.master_command,
+        environment=spark.environment,
+        ready=lambda site, _: spark.master_ready(site),
+    ),
+    Recipe(
+        name="spark-worker",
+        port=8081,
+        needs=("spark-master",),
+        usual=False,
+        url=lambda site: site.url("spark-worker"),
+        command=spark.worker_command,
+        # Executors read and write the lake with what their worker knows.
+        environment=lambda site: (
+            spark.environment(site) | (_lake(site) if "s3" in site.ports else {})
+        ),
+        ready=lambda site, _: spark.worker_ready(site),
     ),
     Recipe(
         name="worker",
@@ -297,3 +273,6 @@ RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in _RECIPES}
 
 #: The names of all services.
 ALL = tuple(RECIPES)
+
+#: Those that start when none is named.
+USUAL = tuple(name for name, recipe in RECIPES.items() if recipe.usual)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lakehouse.errors import StackError
 
-__all__ = ["Credentials", "Record", "Service", "credentials", "load", "locked", "save"]
+__all__ = ["Credentials", "Record", "Service", "credentials", "load", "locked", "save", "secret"]
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Service:
     """One service that was started.
 
     Attributes:
-        name: ``s3``, ``prefect``, ``worker``, ``mlflow`` or ``docs``.
+        name: One of ``lakehouse.stack.ALL``.
         pid: Its process, which leads a session of its own.
-        port: Where it listens on 127.0.0.1; None for the worker.
+        port: Where it listens on 127.0.0.1; None for Prefect's worker.
         url: What to open, or to hand to a client.
         log: Path of its log.
         started: When the process began (seconds since the epoch).
@@ -130,6 +130,18 @@ def credentials(state: Path) -> Credentials:
         ) from error
     made = Credentials("lake" + secrets.token_hex(8), secrets.token_urlsafe(30))
     _write(path, json.dumps({"access_key": made.access_key, "secret_key": made.secret_key}))
+    return made
+
+
+def secret(state: Path, name: str) -> str:
+    """What clients of a service of this state folder must know, made at the first call."""
+    path = state / "keys" / name
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    made = secrets.token_urlsafe(30)
+    _write(path, made)
     return made
 
 

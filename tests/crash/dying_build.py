@@ -16,7 +16,7 @@ from typing import Any
 
 from shop import Shop
 
-from lakehouse import audit, commit, ledger
+from lakehouse import audit, commit, ledger, transaction
 from lakehouse.engines import kernel, writer
 
 
@@ -49,8 +49,8 @@ POINTS: dict[str, tuple[Any, str, bool]] = {
     "audit": (audit, "judge", False),
     "before the quarantine commit": (commit, "_publish_quarantine", False),
     "after the quarantine commit": (commit, "_publish_quarantine", True),
-    "before the table commit": (commit._Transaction, "_write", False),
-    "after the table commit": (commit._Transaction, "_write", True),
+    "before the table commit": (transaction.Transaction, "_write", False),
+    "after the table commit": (transaction.Transaction, "_write", True),
     "during the ledger commit": (ledger, "append", True),
 }
 

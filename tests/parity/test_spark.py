@@ -9,6 +9,7 @@ import pytest
 from flights_lake import JOBS, SampleLake, differences, tables
 from shop import CUSTOMERS, FEBRUARY, JANUARY, TABLES, Shop
 
+from lakehouse import query
 from lakehouse.build import BuildResult
 from lakehouse.snapshot import open_table
 
@@ -66,7 +67,7 @@ def test_the_same_is_kept_out(name: str, engines: dict[str, SampleLake]) -> None
 def test_the_same_is_counted_and_judged(name: str, engines: dict[str, SampleLake]) -> None:
     for ops, without in (("builds", ITS_OWN), ("audits", "run, wanted")):
         one, other = (ledger(lake, ops, name, without) for lake in engines.values())
-        assert one
+        assert one or ops == "audits"
         assert approximately(one) == approximately(other)
 
 
@@ -79,62 +80,52 @@ def test_nothing_is_left_to_do(engines: dict[str, SampleLake]) -> None:
     assert engines["spark"].todo() == {}
 
 
-class TestShop:
-    """Small tables with everything that can be wrong with a row."""
+@pytest.fixture(scope="module")
+def shops(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Shop, BuildResult]]:
+    """Small tables with everything that can be wrong with a row, by engine."""
+    made = {}
+    for engine in ("local", "spark"):
+        shop = Shop(tmp_path_factory.mktemp(engine))
+        land(shop)
+        made[engine] = shop, shop.build(engine=engine)
+    return made
 
-    @pytest.fixture(scope="class")
-    def built(
-        self, tmp_path_factory: pytest.TempPathFactory
-    ) -> dict[str, tuple[Shop, BuildResult]]:
-        made = {}
-        for engine in ("local", "spark"):
-            shop = Shop(tmp_path_factory.mktemp(engine))
-            land(shop)
-            made[engine] = shop, shop.build(engine=engine)
-        return made
 
-    def test_the_same_rows(self, built: dict[str, tuple[Shop, BuildResult]]) -> None:
-        (one, _), (other, _) = built.values()
-        assert one.everything() == other.everything()
-        assert other.todo() == {}
+def test_a_shop_has_the_same_rows(shops: dict[str, tuple[Shop, BuildResult]]) -> None:
+    (one, first), (other, second) = shops.values()
+    assert one.everything() == other.everything()
+    assert other.todo() == {}
+    for name in TABLES:
+        kept_out = f"SELECT * EXCLUDE (_build) FROM {name}__quarantine"
+        assert sorted(one.rows(kept_out), key=repr) == sorted(other.rows(kept_out), key=repr)
+    told = [
+        [
+            (t.table, t.rows_in, t.rows_out, t.quarantined, t.superseded, t.reasons, t.audit)
+            for t in done.tables
+        ]
+        for done in (first, second)
+    ]
+    assert told[0] == told[1]
 
-    @pytest.mark.parametrize("name", TABLES)
-    def test_the_same_is_kept_out(
-        self, name: str, built: dict[str, tuple[Shop, BuildResult]]
-    ) -> None:
-        one, other = (
-            sorted(shop.rows(f"SELECT * EXCLUDE (_build) FROM {name}__quarantine"), key=repr)
-            for shop, _ in built.values()
+
+def test_one_engine_goes_on_where_the_other_stopped(
+    shops: dict[str, tuple[Shop, BuildResult]],
+) -> None:
+    """Each builds a new month upon the other's versions; both read them, new and old."""
+    (one, _), (other, _) = shops.values()
+    before = sorted(one.rows("FROM silver.orders"), key=repr)
+    versions = [shop.snapshot("silver.orders").version for shop in (one, other)]
+    for shop, engine in ((one, "spark"), (other, "local")):
+        shop.orders("2026-03", ("c1", "bob", 3, "2026-03-01"), ("x", "bob", 9999, "2026-03-02"))
+        done = shop.build(engine=engine)
+        assert {t.engine for t in done.changed} == {engine}
+    assert one.everything() == other.everything()
+    assert one.todo() == other.todo() == {}
+    for shop, version in zip((one, other), versions, strict=True):
+        at = query.run(
+            shop.lake(), "FROM silver.orders", query.Cut({"shop.silver.orders": version})
         )
-        assert one == other
-
-    def test_the_same_is_told(self, built: dict[str, tuple[Shop, BuildResult]]) -> None:
-        told = [
-            [
-                (t.table, t.rows_in, t.rows_out, t.quarantined, t.superseded, t.reasons, t.audit)
-                for t in done.tables
-            ]
-            for _, done in built.values()
-        ]
-        assert told[0] == told[1]
-
-    def test_one_engine_goes_on_where_the_other_stopped(
-        self, built: dict[str, tuple[Shop, BuildResult]]
-    ) -> None:
-        """Each builds new months upon the other's versions; both read them, new and old."""
-        (one, _), (other, _) = built.values()
-        for shop, engine in ((one, "spark"), (other, "local")):
-            shop.orders("2026-03", ("c1", "bob", 3, "2026-03-01"), ("x", "bob", 9999, "2026-03-02"))
-            done = shop.build(engine=engine)
-            assert {t.engine for t in done.changed} == {engine}
-        assert one.everything() == other.everything()
-        assert one.todo() == other.todo() == {}
-        version = one.snapshot("silver.orders").version
-        then = [
-            sorted(s.rows("FROM silver.orders", at={"shop.silver.orders": version - 1}), key=repr)
-            for s in (one, other)
-        ]
-        assert then[0] == then[1]
+        assert sorted((tuple(row.values()) for row in at.to_pylist()), key=repr) == before
 
 
 def land(shop: Shop) -> None:
@@ -172,9 +163,9 @@ def test_sql_that_fails_names_its_file(tmp_path: Path) -> None:
     shop.edit(
         "silver/customers.sql",
         "customer, country,",
-        "customer, CAST(CAST(country AS INTEGER) AS VARCHAR) AS country,",
+        "customer, CAST(1 / (length(country) - 1) AS VARCHAR) AS country,",
     )
-    with pytest.raises(EngineError, match="silver.customers") as raised:
+    with pytest.raises(EngineError, match=r"silver\.customers") as raised:
         shop.build(engine="spark")
     assert "customers.sql" in raised.value.remedy
     assert shop.snapshot("silver.customers").exists is False

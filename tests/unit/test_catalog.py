@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from shop import Shop
+from shop import Shop, rule
 
 from lakehouse import catalog
-from lakehouse.errors import CatalogError, LakehouseError, SqlError
+from lakehouse.errors import CatalogError, ContractError, LakehouseError, SqlError
 
 
 def test_inputs_come_before_what_reads_them(shop: Shop) -> None:
@@ -109,3 +109,17 @@ def test_every_complaint_is_collected(shop: Shop) -> None:
     found = catalog.lint(shop.domain)
     assert len(found) >= 2
     assert all(isinstance(p, SqlError) for p in found)
+
+
+def test_a_pattern_that_engines_read_differently(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    shop.edit(
+        "silver/customers.yaml",
+        "customProperties:",
+        "  quality:\n"
+        + rule("word", "column_values_to_match_regex", r"column: customer, regex: '^\w+$'")
+        + "customProperties:",
+    )
+    with pytest.raises(ContractError, match=r"rule word: \\w reads differently") as raised:
+        shop.lake()
+    assert "[0-9A-Za-z_]" in raised.value.remedy

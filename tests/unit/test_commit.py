@@ -10,7 +10,7 @@ from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError
 from shop import JANUARY, MARCH, Shop
 
-from lakehouse import commit
+from lakehouse import commit, transaction
 from lakehouse import snapshot as snapshots
 from lakehouse.build import Session
 from lakehouse.build.table import stage_targets, still_wanted
@@ -81,14 +81,14 @@ class TestTwoBuilders:
         orders.build("bronze.orders")
         # The table is there and empty: both builders only add, which Delta itself would allow.
         first, second = Builder(orders, "silver.orders"), Builder(orders, "silver.orders")
-        write, waiting = commit._Transaction._write, [first]
+        write, waiting = transaction.Transaction._write, [first]
 
         def overtaken(self: object, *arguments: object) -> None:
             if waiting:
                 assert waiting.pop().commit().published == (JAN, FEB)
             write(self, *arguments)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(commit._Transaction, "_write", overtaken)
+        monkeypatch.setattr(transaction.Transaction, "_write", overtaken)
         done = second.commit()
         assert (done.published, done.superseded, done.attempts) == ((), (JAN, FEB), 2)
         assert ids(orders) == [("a1", 10), ("a2", 20), ("b1", 5)]
@@ -172,13 +172,13 @@ class TestTwoBuilders:
 class TestAnswers:
     def test_a_lost_reply_is_a_success(self, orders: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
         orders.build("bronze.orders")
-        builder, write = Builder(orders, "silver.orders"), commit._Transaction._write
+        builder, write = Builder(orders, "silver.orders"), transaction.Transaction._write
 
         def lost(self: object, *arguments: object) -> None:
             write(self, *arguments)  # type: ignore[arg-type]
             raise CommitFailedError("Concurrent transaction failed")
 
-        monkeypatch.setattr(commit._Transaction, "_write", lost)
+        monkeypatch.setattr(transaction.Transaction, "_write", lost)
         done = builder.commit()
         assert (done.version, done.published, done.attempts) == (1, (JAN, FEB), 1)
         assert ids(orders) == [("a1", 10), ("a2", 20), ("b1", 5)]
@@ -196,8 +196,8 @@ class TestAnswers:
         def refuse(*_: object) -> None:
             raise CommitFailedError("Concurrent transaction failed")
 
-        monkeypatch.setattr(commit._Transaction, "_write", refuse)
-        monkeypatch.setattr(commit, "_ATTEMPTS", 3)
+        monkeypatch.setattr(transaction.Transaction, "_write", refuse)
+        monkeypatch.setattr(transaction, "_ATTEMPTS", 3)
         with pytest.raises(CommitConflict, match="won 3 times"):
             orders.build("bronze.orders")
 
@@ -208,7 +208,7 @@ class TestAnswers:
             raise OSError("no space left on device")
 
         with monkeypatch.context() as broken:
-            broken.setattr(commit._Transaction, "_write", refuse)
+            broken.setattr(transaction.Transaction, "_write", refuse)
             with pytest.raises(CommitError, match="no space left"):
                 orders.build("silver.orders")
         orders.build("silver.orders")
@@ -239,7 +239,7 @@ class TestCrash:
 
         builder = Builder(orders, "silver.orders")
         with monkeypatch.context() as broken:
-            broken.setattr(commit._Transaction, "replace_targets", die)
+            broken.setattr(commit, "_publish_targets", die)
             with pytest.raises(Killed):
                 builder.commit()
         bad = "SELECT order_id FROM silver.orders__quarantine"

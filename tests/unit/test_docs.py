@@ -139,7 +139,7 @@ def test_every_command_is_on_its_page() -> None:
     [
         Settings,
         *(model.Source, model.Partition, model.ColumnPolicy, model.Read, model.Rows),
-        *(model.Waiver, model.Properties),
+        *(model.Waiver, model.Retention, model.Properties),
         *(declaration.ModelDeclaration, declaration.Features, declaration.Label),
         *(declaration.Split, declaration.Estimator, declaration.Baseline, declaration.Metrics),
         declaration.Gate,

@@ -96,3 +96,21 @@ def test_foreign_files_are_named() -> None:
     with pytest.raises(PlanError, match=r"x\.parquet") as raised:
         found.owned()
     assert "before 3" in raised.value.remedy
+
+
+def test_a_version_that_was_cleaned_away_is_no_empty_table(shop: Shop) -> None:
+    shop.customers("all", ("ann", "NO"))
+    shop.build("bronze.customers")
+    shop.customers("all", ("bob", "SE"))
+    shop.build("bronze.customers")
+    table = shop.lake().domain("shop").tables["bronze.customers"]
+    place = shop.lake().place(table)
+    opened = snapshots.open_table(place)
+    assert opened is not None
+    opened.create_checkpoint()
+    for entry in range(opened.version()):
+        (Path(place.root) / "_delta_log" / f"{entry:020}.json").unlink()
+    for version in (0, 99):
+        with pytest.raises(StorageError, match=f"version {version}") as raised:
+            snapshots.read(place, table.name, version)
+        assert "lake show" in raised.value.remedy

@@ -296,7 +296,7 @@ class TestControl:
         assert not {"PREFECT_API_URL", "MLFLOW_TRACKING_URI", "LAKE_URI"} & set(found)
 
     def test_an_unknown_service_names_the_known_ones(self, tmp_path: Path) -> None:
-        with pytest.raises(StackError, match="known services: s3, prefect, mlflow, docs, worker"):
+        with pytest.raises(StackError, match="known services: s3, prefect, mlflow, docs, spark-m"):
             stack.up(tmp_path, ["kafka"])
 
     def test_what_a_lost_record_knew_is_stopped(self, tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
+import re
 import shlex
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.engines.spark import jars, master, submit
-from lakehouse.errors import EngineError, cause
+from lakehouse.errors import EngineError, LakehouseError, cause
 from lakehouse.settings import Settings
 from lakehouse.storage import Storage
 
@@ -47,7 +47,9 @@ MEANING: Mapping[str, str] = {
 }
 
 _LOG_BYTES = 10_000_000
+_WRONG = re.compile(r"ERROR|[a-z]Exception\b|rror: ")
 _starting = threading.Lock()
+_launched: dict[str, Any] = {}
 
 
 def start(
@@ -67,8 +69,9 @@ def start(
     Raises:
         EngineError: No Java, no PySpark, no archives, no master; or Spark does not start.
     """
-    with _starting:
-        session = _running() or _started(settings, storage, say)
+    log = _log(settings.state)
+    with _starting, _failing(log):
+        session = _running() or _started(settings, storage, log, say)
         for name, value in {**MEANING, **storage.spark_conf()}.items():
             # A running session hands its own properties to Hadoop as they are named.
             session.conf.set(name.removeprefix("spark.hadoop."), value)
@@ -93,11 +96,12 @@ def _running() -> SparkSession | None:
     return session
 
 
-def _started(settings: Settings, storage: Storage, say: Callable[[str], None]) -> SparkSession:
+def _started(
+    settings: Settings, storage: Storage, log: Path, say: Callable[[str], None]
+) -> SparkSession:
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
-    log = _log(settings.state)
     launch: dict[str, str] = {} if submitted else _launch(settings, say)
-    with _environment(launch), _failing(log):
+    with _environment(launch):
         from pyspark import SparkConf, SparkContext
         from pyspark.sql import SparkSession
 
@@ -137,15 +141,19 @@ def _environment(names: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-@functools.cache
 def _gateway(log: Path) -> Any:
     """The JVM of this process: one, also when a session is stopped and another is started."""
+    from pyspark import SparkContext
     from pyspark.java_gateway import launch_gateway
 
-    # Without properties: they would stand in its command line.
-    with log.open("ab") as file:
-        launch: Any = launch_gateway
-        return launch(popen_kwargs={"stdout": file, "stderr": file})
+    launched = SparkContext._gateway or _launched.get("gateway")  # noqa: SLF001
+    if launched is None:
+        # Without properties: they would stand in its command line.
+        with log.open("ab") as file:
+            launch: Any = launch_gateway
+            launched = launch(popen_kwargs={"stdout": file, "stderr": file})
+        _launched["gateway"] = launched
+    return launched
 
 
 def _configure(conf: Any, settings: Settings, storage: Storage) -> None:
@@ -235,20 +243,28 @@ def _log(state: Path) -> Path:
 
 @contextlib.contextmanager
 def _failing(log: Path) -> Iterator[None]:
-    """Name what PySpark and the JVM raise inside, with the end of Spark's log."""
+    """Name what PySpark and the JVM raise inside, with what Spark's log says meanwhile."""
     begun = log.stat().st_size
     try:
         yield
-    except EngineError:
+    except LakehouseError:
         raise
     except Exception as error:
         with log.open("rb") as file:
             file.seek(begun)
-            said = file.read().decode(errors="replace").strip().splitlines()
-        wrong = [line for line in said if "ERROR" in line or "Exception" in line or "rror:" in line]
+            said = file.read().decode(errors="replace")
+        wrong = [line.strip() for line in said.splitlines() if _WRONG.search(line)]
         raise EngineError(
             "start Spark",
-            "; ".join([cause(error), *wrong[:2]]),
-            f"read {log}; 'lake doctor' checks Java, the archives and the master",
+            "; ".join([_short(error), *wrong[:2]]),
+            "set LAKE_SPARK_SECRET to the secret of that cluster (spark.authenticate.secret)"
+            if "Sasl" in said
+            else f"read {log}; 'lake doctor' checks Java, the archives and the master",
             file=str(log),
         ) from error
+
+
+def _short(error: Exception) -> str:
+    """Java's own words, where it was Java that raised."""
+    java = re.search(r"^: (.+)$", str(error), re.MULTILINE)
+    return java[1] if java else cause(error)

@@ -1,0 +1,267 @@
+"""What maintenance decides, from values."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import json
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scattered import stats_of
+
+from lakehouse.contract import Retention
+from lakehouse.maintenance.compaction import merges, unmerged
+from lakehouse.maintenance.files import Stored
+from lakehouse.maintenance.log import Log
+from lakehouse.maintenance.pins import of_versions
+from lakehouse.maintenance.place import Place
+from lakehouse.maintenance.plan import Act, Seen, plan_table
+from lakehouse.maintenance.rewriting import Statistics, merged
+from lakehouse.registry import ModelRecord, ModelVersion
+from lakehouse.snapshot import File, Snapshot, build_of
+from lakehouse.storage import Storage
+
+NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
+OLD, YOUNG = NOW - dt.timedelta(days=30), NOW - dt.timedelta(hours=1)
+ONE, TWO = (f"{n:010}-{n:010}-{n:010}-{n:010}" for n in (1, 2))
+
+
+def file(path: str, size: int = 10, rows: int = 1, batch: str | None = None) -> File:
+    month = path.split("/", 1)[0].removeprefix("month=")
+    return File(path, size, rows, month, build_of(path), batch, int(OLD.timestamp() * 1000))
+
+
+def snapshot(*files: File) -> Snapshot:
+    return Snapshot("shop.silver.orders", 3, files)
+
+
+def names(found: Any) -> list[list[str]]:
+    return [[f.path.rpartition("/")[2] for f in merge.files] for merge in found]
+
+
+class TestMerges:
+    def test_files_of_one_build_in_the_order_of_their_names(self) -> None:
+        files = [file(f"month=1/build={ONE}/part-{n}") for n in (2, 0, 1)]
+        assert names(merges(snapshot(*files), "table")) == [["part-0", "part-1", "part-2"]]
+
+    def test_not_across_builds_partitions_or_batches(self) -> None:
+        files = [
+            file(f"month=1/build={ONE}/a"),
+            file(f"month=1/build={TWO}/b"),
+            file(f"month=2/build={ONE}/c"),
+            file(f"month=3/batch=0000000001/build={ONE}/d", batch="0000000001"),
+            file(f"month=3/batch=0000000002/build={ONE}/e", batch="0000000002"),
+        ]
+        assert merges(snapshot(*files), "table") == ()
+
+    def test_up_to_the_target_and_large_files_stay(self) -> None:
+        sizes = [40, 40, 40, 51, 40, 40]
+        files = [file(f"month=1/build={ONE}/{n}", size) for n, size in enumerate(sizes)]
+        assert names(merges(snapshot(*files), "table", target=100)) == [["0", "1"], ["4", "5"]]
+
+    def test_foreign_files_are_left_alone(self) -> None:
+        assert merges(snapshot(file("month=1/a"), file("month=1/b")), "table") == ()
+
+    def test_the_ledger_is_merged_when_it_has_many_files(self) -> None:
+        files = [file(f"run={n:02}/part") for n in range(20)]
+        assert merges(snapshot(*files[:19]), "ops") == ()
+        assert len(merges(snapshot(*files), "ops")[0].files) == 20
+
+    def test_many_tiny_batches_are_told_of(self) -> None:
+        files = [file(f"month=1/batch={n:010}/build={ONE}/a", batch=f"{n:010}") for n in range(101)]
+        assert unmerged(snapshot(*files[:100])) == ()
+        assert "101 batches of 10 B each" in unmerged(snapshot(*files))[0]
+
+
+def told(rows: pa.Table, columns: list[str]) -> Statistics:
+    found = stats_of(rows, columns, columns)
+    low, high = found.get("minValues", {}), found.get("maxValues", {})
+    return Statistics(rows.num_rows, low, high, found.get("nullCount", {}))
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.none() | st.integers(-5, 5), st.none() | st.text(max_size=3)), max_size=12
+    ),
+    st.lists(st.integers(0, 12), max_size=3),
+)
+def test_statistics_of_parts_together_are_those_of_the_whole(
+    values: list[tuple[Any, Any]], cuts: list[int]
+) -> None:
+    rows = pa.table(
+        {
+            "number": pa.array([n for n, _ in values], pa.int64()),
+            "text": pa.array([t for _, t in values], pa.string()),
+        }
+    )
+    columns = ["number", "text"]
+    ends = [0, *sorted(cuts), max([rows.num_rows, *cuts])]
+    parts = [rows.slice(a, b - a) for a, b in itertools.pairwise(ends)]
+    assert json.loads(merged([told(part, columns) for part in parts])) == stats_of(
+        rows, columns, columns
+    )
+
+
+def test_a_bound_that_one_file_lacks_is_left_out() -> None:
+    whole = Statistics(2, {"a": 1}, {"a": 2}, {"a": 0})
+    lacking = Statistics(2, {}, {}, {"a": 1})
+    found = json.loads(merged([whole, lacking]))
+    assert found == {"numRecords": 4, "minValues": {}, "maxValues": {}, "nullCount": {"a": 1}}
+
+
+def test_bounds_stand_as_the_log_writes_them() -> None:
+    when = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
+    day, endless = dt.date(2026, 1, 1), float("inf")
+    low = {"t": when, "d": day, "f": -endless}
+    found = json.loads(merged([Statistics(1, low, low, dict.fromkeys(low, 0))]))
+    assert found["minValues"] == {"t": "2026-01-01T12:00:00.000000Z", "d": "2026-01-01"}
+
+
+def stored(name: str, modified: dt.datetime = OLD) -> Stored:
+    return Stored(name, 1, modified)
+
+
+def log(*versions: int, checkpoints: tuple[str, ...] = (), late: int = 999) -> Log:
+    """A log whose versions from ``late`` on are young."""
+    entries = [
+        stored(f"_delta_log/{v:020}.json", YOUNG if v >= late else OLD + dt.timedelta(seconds=v))
+        for v in versions
+    ]
+    parts = [stored(f"_delta_log/{name}") for name in checkpoints]
+    return Log.of([*entries, *parts, stored("_delta_log/_last_checkpoint"), stored("a.parquet")])
+
+
+def checkpoint(version: int) -> str:
+    return f"{version:020}.checkpoint.parquet"
+
+
+class TestLog:
+    def test_a_whole_log_is_readable_from_its_first_version(self) -> None:
+        assert (log(0, 1, 2).earliest, log(0, 1, 2).latest, log().latest) == (0, 2, -1)
+
+    def test_a_cleaned_log_is_readable_from_its_first_checkpoint(self) -> None:
+        assert log(3, 4, 5, checkpoints=(checkpoint(4),)).earliest == 4
+        assert log(3, 4, 5, checkpoints=(checkpoint(2),)).earliest == 2
+
+    def test_a_checkpoint_counts_when_all_its_parts_are_there(self) -> None:
+        first, second = (f"{1:020}.checkpoint.{n:010}.{2:010}.parquet" for n in (1, 2))
+        assert log(0, 1, 2, checkpoints=(first,)).checkpoints == ()
+        assert log(0, 1, 2, checkpoints=(first, second)).checkpoints == (1,)
+
+    def test_the_version_of_a_moment(self) -> None:
+        assert log(0, 1, 2, 3, late=2).current_at(NOW - dt.timedelta(days=1)) == 1
+        assert log(0, 1, 2, 3, late=0).current_at(NOW - dt.timedelta(days=1)) == 0
+        assert log(0, 1, 2, 3).current_at(NOW) == 3
+        cleaned = log(2, 3, checkpoints=(checkpoint(2),), late=2)
+        assert cleaned.current_at(OLD) == 2
+
+    def test_an_entry_goes_only_below_the_checkpoint_of_the_oldest_version(self) -> None:
+        found = log(0, 1, 2, 3, 4, checkpoints=(checkpoint(1), checkpoint(3)))
+        assert [f.path[-26:] for f in found.expired(2)] == [f.path[-26:] for f in found.expired(1)]
+        assert {int(f.path[11:31]) for f in found.expired(2)} == {0}
+        assert {int(f.path[11:31]) for f in found.expired(4)} == {0, 1, 2}
+        assert log(0, 1, 2).expired(2) == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "owned"),
+    [
+        ("table", f"month=1/build={ONE}/part-0.parquet", True),
+        ("table", f"month=1/batch=0000000001/build={ONE}/part-0.parquet", True),
+        ("table", f"build={ONE[:32]}/part-0.parquet", True),
+        ("table", f"staging/run-1/month=1/build={ONE}/rejected=false/part-0.parquet", True),
+        ("table", "staging/run-1/_delta_log/00000000000000000000.json", True),
+        ("table", "_delta_log/00000000000000000000.json", False),
+        ("table", "_delta_log/00000000000000000010.checkpoint.parquet", False),
+        ("table", f"_change_data/build={ONE}/a.parquet", False),
+        ("table", "month=1/part-0.parquet", False),
+        ("table", f"month=1/build={ONE}/notes.txt", False),
+        ("table", "staging/README", False),
+        ("table", "run=1/part-0.parquet", False),
+        ("ops", "run=20260101T000000-abcdef/part-0.parquet", True),
+        ("ops", "compacted/part-0.parquet", True),
+        ("ops", f"build={ONE}/part-0.parquet", False),
+    ],
+)
+def test_only_what_the_writers_make_is_owned(kind: Any, path: str, owned: bool) -> None:
+    assert Place("t", kind, Storage("file:///lake/t")).owns(path) is owned
+
+
+class TestPins:
+    def version(self, number: int, *aliases: str, complete: bool = True, **gates: str) -> Any:
+        record = ModelRecord("f", "d", "e", ("a",), {"shop.gold.f": number}, {}, gates)
+        return ModelVersion("m", number, "r", NOW, aliases, complete, record)
+
+    def held(self, *versions: Any) -> dict[int, str]:
+        return {pin.version: pin.holder for pin in of_versions(versions)}
+
+    def test_aliases_unfinished_versions_and_the_last_champions(self) -> None:
+        made = [self.version(n, good="passed") for n in range(1, 7)]
+        made[0] = self.version(1, "challenger", good="failed")
+        made[3] = self.version(4, good="failed")
+        made.append(self.version(7, "champion", good="passed"))
+        made.append(self.version(8, complete=False, good="failed"))
+        assert set(self.held(*made)) == {1, 3, 5, 6, 7, 8}
+        assert self.held(*made)[8] == "model m 8 (not complete)"
+        assert self.held(*made)[3] == "model m 3 (to roll back to)"
+
+    def test_what_others_registered_holds_nothing(self) -> None:
+        assert self.held(ModelVersion("m", 1, "r", NOW, ("champion",), True, None)) == {}
+
+
+def seen(kind: Any = "table", **given: Any) -> Seen:
+    place = Place("shop.silver.orders", kind, Storage("file:///lake/t"), Retention())
+    defaults: dict[str, Any] = {
+        "snapshot": snapshot(),
+        "log": log(0, 1),
+        "stored": (),
+        "oldest": 0,
+        "kept": frozenset(),
+        "committed": frozenset(),
+    }
+    return Seen(place, **(defaults | given))
+
+
+def steps(found: Seen) -> dict[str, int]:
+    return {str(step.act): step.files for step in plan_table(found, NOW).steps}
+
+
+class TestPlan:
+    live, dead, orphan = (f"month=1/build={ONE}/{name}.parquet" for name in "abc")
+
+    def test_garbage_is_what_no_kept_version_reads(self) -> None:
+        files = tuple(stored(path) for path in (self.live, self.dead, self.orphan, "notes.txt"))
+        kept = frozenset({f"/lake/t/{self.live}"})
+        found = seen(stored=files, kept=kept, committed=kept | {f"/lake/t/{self.dead}"})
+        assert steps(found) == {"vacuum": 1, "remove orphans": 1}
+
+    def test_young_files_may_be_about_to_be_published(self) -> None:
+        assert steps(seen(stored=(stored(self.orphan, YOUNG),))) == {}
+
+    def test_quarantined_rows_go_with_their_builds(self) -> None:
+        one, two = file(f"build={ONE}/a"), file(f"build={TWO}/b")
+        given: dict[str, Any] = {"snapshot": snapshot(one, two), "builds": frozenset({one.build})}
+        assert steps(seen("quarantine", **given)) == {"drop quarantine": 1}
+        assert steps(seen("table", **given)) == {}
+
+    def test_a_checkpoint_when_the_last_is_far(self) -> None:
+        assert steps(seen(log=log(*range(20)))) == {}
+        assert steps(seen(log=log(*range(21)))) == {"checkpoint": 1}
+        near = log(*range(21), checkpoints=(checkpoint(19),))
+        assert steps(seen(log=near)) == {}
+
+    def test_the_words_of_its_lines(self) -> None:
+        found = plan_table(seen(stored=(stored(self.orphan),)), NOW).steps[0]
+        assert (found.act, found.because) == (Act.orphans, "never committed, older than 7 days")
+
+
+def test_no_history_is_shorter_than_the_longest_build() -> None:
+    hour = dt.timedelta(hours=1)
+    assert Retention(history="1 hour", longest_build="2 hours").kept_for == 2 * hour
+    with pytest.raises(ValueError, match="greater than or equal"):
+        Retention(longest_build="5 minutes")
