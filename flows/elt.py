@@ -18,8 +18,10 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import outcome, reports, script
 from flows.outcome import Built
+from flows.spark import OnSpark
 from lakehouse import build as builds
 from lakehouse.build import Session, TableResult, open_lake
+from lakehouse.build.submitter import routed
 from lakehouse.errors import CommitError, SchemaChangeError, StorageError, UnsafeStoreError
 from lakehouse.ledger import AuditRow
 from lakehouse.planning import Plan
@@ -72,15 +74,17 @@ def _build(session: Session, plan: Plan, wanted: Collection[str]) -> Built:
     """Submit each table that the plan can touch, and wait for all."""
     futures: dict[str, PrefectFuture[TableResult]] = {}
     planned = {target.table for target in plan.targets}
+    on_spark = OnSpark(session)
     try:
         for table in session.domain.order:
             above = [futures[name] for name in table.reads if name in futures]
             if table.short in wanted and (above or table.short in planned):
                 named = build_table.with_options(name=table.short)
-                futures[table.short] = named.submit(session, table.short, wait_for=above)  # type: ignore[call-overload]
+                futures[table.short] = named.submit(session, table.short, on_spark, wait_for=above)  # type: ignore[call-overload]
         for future in futures.values():
             future.wait()
     finally:
+        on_spark.close()
         session.close()
     states = {name: future.state for name, future in futures.items()}
     return Built(
@@ -104,9 +108,13 @@ def _worth_another_try(_task: Any, _run: Any, state: State[Any]) -> bool:
     retry_delay_seconds=5,
     retry_condition_fn=_worth_another_try,
 )
-def build_table(session: Session, name: str) -> State[TableResult]:
+def build_table(session: Session, name: str, on_spark: OnSpark) -> State[TableResult]:
     """Build one table whose inputs are built, and tell of its commit."""
-    log, result = get_run_logger(), session.build_table(name)
+    log = get_run_logger()
+    engine, because = routed(session, name)
+    if engine:
+        log.info("%s goes to %s: %s", name, engine, because)
+    result = (on_spark if engine == "spark" else session).build_table(name)
     state = outcome.of_table(result)
     for blocked in result.blocked:
         log.error("blocked: %s by rule %s: %s", blocked.partition, blocked.rule, blocked.detail)

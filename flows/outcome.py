@@ -119,7 +119,8 @@ def exit_code(state: State[Any]) -> int:
 
 def _rows(result: TableResult) -> str:
     told = f"{_count(result.partitions, 'partition')}, {result.rows_out:,} rows published"
-    return f"{told}, {result.quarantined:,} quarantined" if result.quarantined else told
+    told = f"{told}, {result.quarantined:,} quarantined" if result.quarantined else told
+    return f"{told}, built on {result.engine}" if result.engine else told
 
 
 def _blocked(blocked: tuple[Blocked, ...]) -> str:

@@ -16,13 +16,14 @@ from flows.outcome import Built
 from lakehouse import validation
 from lakehouse.build import Session, TableResult
 from lakehouse.cli.screen import size
+from lakehouse.engines.spark.running import Running
 from lakehouse.ledger import AuditRow
 from lakehouse.planning import Action, Plan, Reason, Target
 from lakehouse.stack.docs import address
 from lakehouse.training.job import Trained
 from lakehouse.training.train import TrainingResult
 
-__all__ = ["audit", "data_docs", "name_run", "plan", "training"]
+__all__ = ["audit", "data_docs", "name_run", "plan", "spark", "training"]
 
 #: Lines of a plan that anybody reads.
 _LINES = 200
@@ -102,7 +103,7 @@ def audit(session: Session, built: Built) -> None:
     lines = [f"# Result of {domain}: {built.verdict}", "", f"Run `{session.run}`.", ""]
     if built.results:
         columns = ["table", ">version", ">partitions", ">rows in", ">published"]
-        columns += [">quarantined", ">superseded"]
+        columns += [">quarantined", ">superseded", "engine", ">seconds"]
         lines += _table(columns, map(_result, built.results))
     if as_declared and not built.failed:
         lines += ["", f"{as_declared} further tables were as declared."]
@@ -134,7 +135,38 @@ def audit(session: Session, built: Built) -> None:
 
 def _result(r: TableResult) -> list[str]:
     counts = (r.partitions, r.rows_in, r.rows_out, r.quarantined, r.superseded)
-    return [r.table, str(r.version), *(f"{number:,}" if number else "-" for number in counts)]
+    built = [r.engine, f"{r.seconds:.1f}"] if r.engine else ["-", "-"]
+    return [r.table, str(r.version), *(f"{n:,}" if n else "-" for n in counts), *built]
+
+
+def spark(session: Session, found: Running, table: str = "") -> None:
+    """Where Spark runs, with a link to its page, which is there as long as it runs.
+
+    Args:
+        session: The run.
+        found: The application.
+        table: What it builds; empty where it builds all of the run's tables on Spark.
+    """
+    events = session.lake.settings.spark_events
+    lines = [
+        f"# Spark builds {table or 'tables of ' + session.domain.name}",
+        "",
+        *_table(
+            ["what", "where"],
+            [
+                ["jobs, stages, SQL, while it runs", found.page or "its page is off"],
+                ["master", found.master],
+                ["application", found.application],
+                ["the driver's log", found.log],
+                *([["event log", events]] if events else []),
+            ],
+        ),
+    ]
+    create_markdown_artifact(
+        key=_key("spark", session.domain.name),
+        markdown="\n".join(lines),
+        description="Where Spark runs, its page and its log",
+    )
 
 
 def data_docs(session: Session, audits: Sequence[AuditRow]) -> None:

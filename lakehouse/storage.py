@@ -106,8 +106,8 @@ class Storage:
         return options
 
     def spark_uri(self) -> str:
-        """A place as Spark takes it."""
-        return f"s3a://{self.root}" if self.is_s3 else self.uri
+        """A place as Spark takes it: it reads no percent signs as escapes."""
+        return f"s3a://{self.root}" if self.is_s3 else f"file://{self.root}"
 
     def spark_conf(self) -> dict[str, str]:
         """How Spark reaches this store, as its properties; without any key.

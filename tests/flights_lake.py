@@ -6,14 +6,12 @@ Who changes a lake works on a copy of it: see :meth:`SampleLake.copy`.
 from __future__ import annotations
 
 import functools
-import math
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -22,6 +20,7 @@ from lakehouse import query, sample
 from lakehouse.build import BuildResult, Lake, Session
 from lakehouse.build.table import task_of
 from lakehouse.catalog import Domain, Table
+from lakehouse.comparison import differences
 from lakehouse.engines import kernel
 from lakehouse.engines.base import Task
 from lakehouse.planning import Plan, ReadFiles, Target
@@ -207,35 +206,3 @@ def _staged(lake: Lake, task: Task, folder: Path) -> tuple[pa.Table, pa.Table]:
         )
         found[0] = found[0].append_column(part.column, pa.repeat(value, found[0].num_rows))
     return found[0], found[1]
-
-
-def differences(left: pa.Table, right: pa.Table) -> list[tuple[Any, ...]]:
-    """Rows of either table that the other has not, one for one; floats may differ by 1e-9 of them."""
-    columns = left.column_names
-    assert set(columns) == set(right.column_names)
-    with duckdb.connect() as con:
-        con.register("one", left)
-        con.register("other", right.select(columns))
-        mine, theirs = (
-            con.sql(f"FROM {a} EXCEPT ALL FROM {b}").fetchall()
-            for a, b in (("one", "other"), ("other", "one"))
-        )
-    floats = [pa.types.is_floating(left.schema.field(c).type) for c in columns]
-    order = functools.partial(_order, floats)
-    mine.sort(key=order)
-    theirs.sort(key=order)
-    if len(mine) == len(theirs) and all(map(functools.partial(_alike, floats), mine, theirs)):
-        return []
-    return mine + theirs
-
-
-def _order(floats: Sequence[bool], row: tuple[Any, ...]) -> tuple[str, ...]:
-    exact = [repr(v) for v, is_float in zip(row, floats, strict=True) if not is_float]
-    return (*exact, *(repr(v) for v in row))
-
-
-def _alike(floats: Sequence[bool], one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
-    return all(
-        a == b or (is_float and None not in (a, b) and math.isclose(a, b, rel_tol=1e-9))
-        for a, b, is_float in zip(one, other, floats, strict=True)
-    )

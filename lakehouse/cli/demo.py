@@ -25,16 +25,26 @@ MODEL = "late_arrival"
 
 
 @click.command()
-def demo() -> int:
+@click.option("--spark", is_flag=True, help="Instead: two months, on Dask and on Spark; compare.")
+def demo(spark: bool) -> int:
     """Land a year of real flights on a real S3 server, build the lake, train a model.
 
     Run it again and it finds nothing to do. With LAKE_URI set it uses that lake.
+
+    With --spark it builds two months on both engines, in two lakes of their own below
+    demo-spark/, and compares every row: exit code 1 when one differs.
     """
     began = time.perf_counter()
     settings = load()
+    if spark:
+        from lakehouse.cli import both_engines
+
+        both_engines.prepare(settings)
     if not settings.uri:
         screen.heading("1  S3 server")
         stack.up(settings.state, ["s3"], lambda text: screen.say(f"  {text}"))
+    if spark:
+        return both_engines.demo(screen.settings())
     lake = screen.lake()
     lake.storage.probe()
     domain = lake.domain("flights")

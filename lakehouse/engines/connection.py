@@ -6,6 +6,8 @@ next task of this process. Nothing of a task stays in one.
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -27,11 +29,12 @@ class _Instance:
     """A database in memory, and the folder to which it spills; gone with the process."""
 
     con: duckdb.DuckDBPyConnection
-    spill: tempfile.TemporaryDirectory[str]
+    spill: str
 
     def close(self) -> None:
+        atexit.unregister(self.close)
         self.con.close()
-        self.spill.cleanup()
+        shutil.rmtree(self.spill, ignore_errors=True)
 
 
 _idle: dict[tuple[int, int], list[_Instance]] = {}
@@ -67,12 +70,12 @@ def connection(memory: int, threads: int) -> Iterator[duckdb.DuckDBPyConnection]
 def _start(memory: int, threads: int) -> _Instance:
     import duckdb
 
-    spill = tempfile.TemporaryDirectory(prefix="lake-spill-")
+    spill = tempfile.mkdtemp(prefix="lake-spill-")
     con = duckdb.connect(
         config={
             "memory_limit": f"{memory}B",
             "threads": threads,
-            "temp_directory": spill.name,
+            "temp_directory": spill,
             "preserve_insertion_order": True,
         }
     )
@@ -82,7 +85,9 @@ def _start(memory: int, threads: int) -> _Instance:
         "SET enable_progress_bar = false",
     ):
         con.execute(statement)
-    return _Instance(con, spill)
+    made = _Instance(con, spill)
+    atexit.register(made.close)
+    return made
 
 
 def _clear(con: duckdb.DuckDBPyConnection) -> None:

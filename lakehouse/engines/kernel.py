@@ -45,7 +45,7 @@ def stage(task: Task) -> tuple[Staged, ...]:
         raise EngineError(
             f"stage {task.name}",
             f"more memory than the worker's {task.memory:,} bytes: {str(error)[:200]}",
-            "raise LAKE_WORKER_MEMORY, or choose a finer partition grain in the contract",
+            _with_less(task),
         ) from error
     except OSError as error:
         raise task.storage.failed(f"stage {task.name}", error) from error
@@ -60,6 +60,16 @@ def stage(task: Task) -> tuple[Staged, ...]:
     for one in staged:
         check_row_law(one, task)
     return staged
+
+
+def _with_less(task: Task) -> str:
+    """What to do about a target that is too big for its worker."""
+    if task.batch is not None:
+        return "raise LAKE_WORKER_MEMORY, or land smaller files (fewer to a batch)"
+    return (
+        "raise LAKE_WORKER_MEMORY, choose a finer partition grain, or build the table with "
+        "'--engine spark' (engine: spark in its contract)"
+    )
 
 
 def _stage(task: Task, con: duckdb.DuckDBPyConnection) -> Iterator[Staged]:

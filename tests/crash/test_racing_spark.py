@@ -19,7 +19,7 @@ from test_many_builders import MONTHS, TABLES, commits
 pytestmark = [pytest.mark.crash, pytest.mark.spark, pytest.mark.timeout(900)]
 
 #: Builds on Spark, each beside as many on Dask as there is time for.
-TURNS = 10 if ROUNDS > 1 else 2
+TURNS = 10 if ROUNDS > 1 else 1
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "NO_PROXY", "no_proxy")
 
 

@@ -133,6 +133,11 @@ class Server:
         by_run = {"artifacts": {"flow_run_id": {"any_": [run]}}}
         return {a["key"]: a["data"] for a in self.ask("/artifacts/filter", by_run)}
 
+    def logs(self, run: str) -> list[str]:
+        """The lines of the run's log, and of its tasks'."""
+        by_run = {"logs": {"flow_run_id": {"any_": [run]}}, "limit": 200}
+        return [line["message"] for line in self.ask("/logs/filter", by_run)]
+
     def commits(self, run: str, count: int) -> dict[str, dict[str, Any]]:
         """The payloads of the run's commit events by resource; they arrive a little later."""
         since = (dt.datetime.now(dt.UTC) - dt.timedelta(hours=1)).isoformat()
@@ -260,14 +265,15 @@ def test_each_table_is_a_task_after_its_inputs(server: Server, built: dict[str, 
     # Side by side: each had begun before any of them ended.
     assert max(t["start_time"] for t in bronze) <= min(t["end_time"] for t in bronze)
     said = tasks["silver.orders"]["state"]["message"]
-    assert said == "version 1: 2 partitions, 4 rows published"
+    assert said == "version 1: 2 partitions, 4 rows published, built on local"
+    assert "silver.orders goes to local: asked for" in server.logs(built["id"])
 
 
 def test_the_run_shows_plan_result_and_data_docs(server: Server, built: dict[str, Any]) -> None:
     shown = server.artifacts(built["id"])
     assert set(shown) == {"plan-shop", "audit-shop", "data-docs-shop"}
     assert "| bronze.customers | customers/all.csv | **new data** |" in shown["plan-shop"]
-    assert "| shop.silver.orders | 1 | 2 | 4 | 4 | - | - |" in shown["audit-shop"]
+    assert "| shop.silver.orders | 1 | 2 | 4 | 4 | - | - | local | " in shown["audit-shop"]
 
 
 def test_each_commit_is_told(server: Server, built: dict[str, Any]) -> None:
@@ -340,6 +346,43 @@ def test_a_failing_table_stops_only_what_reads_it(here: Server) -> None:
         "gold.countries": "PENDING",
     }
     assert "## Failed" in here.artifacts(here.last()["id"])["audit-shop"]
+
+
+@pytest.mark.spark
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("by_submit", [False, True], ids=["in its process", "by spark-submit"])
+def test_tables_on_spark(here: Server, tmp_path: Path, by_submit: bool) -> None:
+    shop = Shop(tmp_path, ["bronze.customers", "silver.customers"])
+    shop.customers("all", ("ann", "NO"), ("bob", "SE"))
+    for layer, engine in (("bronze", "local"), ("silver", "spark")):
+        text = (shop.domain / layer / "customers.yaml").read_text()
+        shop.write(f"{layer}/customers.yaml", f"{text.rstrip()}\n    engine: {engine}\n")
+    own = {
+        "LAKE_SPARK_MASTER": "local[1]",
+        "LAKE_SPARK_MEMORY": "1GiB",
+        "LAKE_SPARK_JARS": os.environ.get("LAKE_SPARK_JARS") or str(PROJECT / ".lake" / "jars"),
+        "LAKE_SPARK_SUBMIT": str(by_submit),
+    }
+    with variables({**here.environment, **of(shop), **own}):
+        code, printed = python("flows/elt.py", "shop")
+    assert code == 0, printed
+    (ran,) = {row["run"] for row in shop.builds()}
+    built = [(row["table"], row["engine"]) for row in shop.builds()]
+    assert built == [("shop.bronze.customers", "local"), ("shop.silver.customers", "spark")]
+    run = here.last()
+    assert run["name"] == "elt-shop-local-spark-2-targets"
+    message = here.tasks(run["id"])["silver.customers"]["state"]["message"]
+    assert message == "version 1: 1 partition, 2 rows published, built on spark"
+    log = f"spark/runs/{ran}/silver.customers.log" if by_submit else "logs/spark.log"
+    assert (shop.settings.state / log).stat().st_size
+    said = here.logs(run["id"])
+    assert "silver.customers goes to spark: the contract says so" in said
+    (told,) = [line for line in said if line.startswith("Spark local-")]
+    assert " on local[1]: http://127.0.0.1:" in told and told.endswith(log)
+    assert ("silver.customers: committed v1" in said) is by_submit
+    shown = here.artifacts(run["id"])["spark-shop"]
+    assert "http://127.0.0.1:" in shown
+    assert ("# Spark builds silver.customers" in shown) is by_submit
 
 
 def test_training(here: Server, tmp_path: Path) -> None:

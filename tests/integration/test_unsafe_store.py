@@ -73,7 +73,7 @@ class _Request(BaseHTTPRequestHandler):
     def key(self) -> str:
         return unquote(urlparse(self.path).path).partition("/lake/")[2]
 
-    def do_PUT(self) -> None:  # noqa: N802
+    def do_PUT(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if "If-None-Match" in self.headers:
             self.server.conditional.append(self.key)
@@ -83,18 +83,18 @@ class _Request(BaseHTTPRequestHandler):
         self.server.objects[self.key] = body
         self.answer(200)
 
-    def do_HEAD(self) -> None:  # noqa: N802
+    def do_HEAD(self) -> None:
         found = self.server.objects.get(self.key)
         self.answer(404) if found is None else self.answer(200, length=len(found))
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         asked = parse_qs(urlparse(self.path).query)
         prefix = asked.get("prefix", [""])[0]
         found = {k: v for k, v in self.server.objects.items() if k.startswith(prefix)}
         entries = (_ENTRY.format(escape(key), len(body)) for key, body in found.items())
         self.answer(200, _LIST.format("".join(entries)).encode())
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         self.answer(200, b"<DeleteResult/>")
 

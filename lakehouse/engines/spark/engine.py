@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from lakehouse.engines import kernel
 from lakehouse.engines.base import Staged, Task
 from lakehouse.engines.spark import session, staging
-from lakehouse.errors import EngineError, LakehouseError, cause
+from lakehouse.engines.spark.failing import failing
+from lakehouse.errors import LakehouseError
 from lakehouse.settings import Settings
 from lakehouse.sql import Dialect
 from lakehouse.storage import Storage
@@ -47,9 +48,11 @@ class SparkEngine:
     def session(self) -> SparkSession:
         """A session of its own names, on the process's context."""
         with self._lock:
-            made = session.start(self.settings, self.storage).newSession()
-        made.conf.set("spark.sql.optimizer.excludedRules", _EXCLUDED)
-        return made
+            started = session.start(self.settings, self.storage)
+        with failing("open a Spark session", "'lake doctor' checks Spark", self.storage):
+            made = started.newSession()
+            made.conf.set("spark.sql.optimizer.excludedRules", _EXCLUDED)
+            return made
 
     def stage(self, tasks: Sequence[Task]) -> Iterator[Staged]:
         """Stage every task; see :class:`lakehouse.engines.base.Engine`.
@@ -68,15 +71,14 @@ class SparkEngine:
         if not tasks:
             return
         context = self.session.sparkContext
+        context.setJobDescription(f"{tasks[0].table}: {len(tasks)} batches landed")
         spread = context.parallelize(tasks, len(tasks)).map(_Read(_keys()))
-        try:
+        with failing(
+            f"read landing files of {tasks[0].table} on {context.master}",
+            "see Spark's UI; then 'lake build' goes on",
+            tasks[0].storage,
+        ):
             found = spread.collect()
-        except Exception as error:
-            raise EngineError(
-                f"read landing files of {tasks[0].table} on {context.master}",
-                cause(error),
-                "see Spark's log ('lake doctor' names it) and its UI; then 'lake build' goes on",
-            ) from error
         for staged in found:
             if isinstance(staged, LakehouseError):
                 raise staged

@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from lakehouse import audit, sql
 from lakehouse.audit import OUTSIDE_PARTITION, literal
 from lakehouse.engines.base import Staged, StagedFile, Task, check_row_law
 from lakehouse.engines.limits import beyond, held, unheld
+from lakehouse.engines.spark.failing import failing
 from lakehouse.engines.spark.files import (
     kept_out,
     marker,
@@ -27,7 +27,7 @@ from lakehouse.engines.spark.files import (
     quarantine_place,
 )
 from lakehouse.engines.spark.inputs import mount, over_views, quote, view
-from lakehouse.errors import EngineError, LakehouseError
+from lakehouse.errors import EngineError
 from lakehouse.planning import NO_ROWS
 from lakehouse.storage import Storage
 
@@ -54,7 +54,10 @@ def stage(spark: SparkSession, task: Task) -> tuple[Staged, ...]:
     """
     began = time.perf_counter()
     _check_names(task)
-    with _failing(task):
+    sql_file = f"{task.contract.path.removesuffix('.yaml')}.sql"
+    with failing(
+        f"stage {task.name} on Spark", f"see {sql_file} ('lake lint' checks it)", task.storage
+    ):
         staged = tuple(_Run(spark, task, uuid.uuid4().hex).stage())
     seconds = (time.perf_counter() - began) / len(task.outputs)
     for one in staged:
@@ -71,30 +74,6 @@ def _check_names(task: Task) -> None:
             f"rename it in {task.contract.path} and its SQL, or build the table with "
             "'--engine dask' (engine: dask in its contract)",
         )
-
-
-@contextmanager
-def _failing(task: Task) -> Iterator[None]:
-    from py4j.protocol import Py4JError
-    from pyspark.errors import PySparkException
-
-    try:
-        yield
-    except LakehouseError:
-        raise
-    except (PySparkException, Py4JError) as error:
-        said = str(error).strip()
-        memory = "OutOfMemoryError" in said or "ExecutorLostFailure" in said
-        path = task.contract.path.removesuffix(".yaml")
-        raise EngineError(
-            f"stage {task.name} on Spark",
-            said[:800],
-            "give its executors more with LAKE_SPARK_MEMORY, or choose a finer partition grain"
-            if memory
-            else f"see {path}.sql ('lake lint' checks it) and Spark's log ('lake doctor' names it)",
-        ) from error
-    except OSError as error:
-        raise task.storage.failed(f"stage {task.name} on Spark", error) from error
 
 
 @dataclass(frozen=True)
@@ -127,7 +106,7 @@ class _Run:
             "coalesce(_violations, CAST(array() AS ARRAY<STRING>)) AS _violations",
             BUILD,
         ).createOrReplaceTempView("_audited")
-        numbers, reasons = self._numbers(), self._reasons()
+        numbers, reasons = self._numbers()
         rows_in, superseded, samples = self._lineage()
         files = published(self.place, self.task)
         builds = {
@@ -177,15 +156,9 @@ class _Run:
 
     def _audited(self) -> str:
         contract, first = self.task.contract, literal(self.task.outputs[0].wanted)
-        rules = [
-            (rule, sql.expression(bad, contract.types))
-            for rule, bad in (*audit.violations(contract), *beyond(contract).values())
-        ]
-        where = ""
-        if self.column is not None:
-            rules.append((OUTSIDE_PARTITION, f"{BUILD} IS NULL"))
-            if self.task.reaches:
-                where = f" WHERE {BUILD} IS NOT NULL OR {quote(self.column)} IS NULL"
+        rules, where = self._rules(), ""
+        if self.column is not None and self.task.reaches:
+            where = f" WHERE {BUILD} IS NOT NULL OR {quote(self.column)} IS NULL"
         flags = ", ".join(f"CASE WHEN {bad} THEN {literal(rule)} END" for rule, bad in rules)
         found = f"filter(array({flags}), r -> r IS NOT NULL)" if flags else "array()"
         columns = ", ".join(map(quote, contract.types))
@@ -198,6 +171,15 @@ class _Run:
             f"{self._build_of(f'({select})')}){where})"
         )
 
+    def _rules(self) -> list[tuple[str, str]]:
+        """(rule id, SQL that is TRUE for a violating row)."""
+        contract = self.task.contract
+        rules = [
+            (rule, sql.expression(bad, contract.types))
+            for rule, bad in (*audit.violations(contract), *beyond(contract).values())
+        ]
+        return [*rules, (OUTSIDE_PARTITION, f"{BUILD} IS NULL")] if self.column else rules
+
     def _rebalanced(self) -> str:
         # Files of one partition are made by one task, or by some where it is large.
         by = f"({quote(self.column)})" if self.column else ""
@@ -208,27 +190,39 @@ class _Run:
     def _rows(self, query: str) -> pa.Table:
         return self.spark.sql(query).toArrow()
 
-    def _numbers(self) -> dict[str, dict[str, Any]]:
+    def _numbers(self) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, int]]]:
+        """By build: what the audit's aggregates named, and rule → rows that violate it."""
         contract = self.task.contract
         named = {
             "rows": "count(*)",
             "published": "count(*) FILTER (WHERE len(_violations) = 0)",
             **audit.aggregates(contract),
         }
-        made = (sql.expression(text, contract.types) for text in named.values())
+        rules = list(dict.fromkeys(rule for rule, _ in self._rules()))
+        made = [sql.expression(text, contract.types) for text in named.values()]
+        made += [f"count_if(array_contains(_violations, {literal(rule)}))" for rule in rules]
         columns = ", ".join(f"{text} AS _{i}" for i, text in enumerate(made))
-        found = self._rows(f"SELECT {BUILD}, {columns} FROM _audited GROUP BY {BUILD}")
-        numbers = {
-            build: dict(zip(named, values, strict=True)) for build, *values in _tuples(found)
-        }
-        for rule, query in audit.duplicates(contract, by=BUILD).items():
-            for build, shared, looked in _tuples(self._rows(sql.expression(query, contract.types))):
-                numbers[build] |= {f"unique:{rule}": int(shared), f"looked:{rule}": int(looked)}
-        for one in numbers.values():
-            for rule in audit.duplicates(contract):
-                one.setdefault(f"unique:{rule}", 0)
-                one.setdefault(f"looked:{rule}", 0)
-        return numbers
+        numbers, reasons = {}, {}
+        query = f"SELECT {BUILD}, {columns} FROM _audited GROUP BY {BUILD}"
+        for build, *values in _tuples(self._rows(query)):
+            numbers[build] = self._no_numbers() | dict(zip(named, values, strict=False))
+            counted = zip(rules, values[len(named) :], strict=True)
+            reasons[build] = {rule: int(n) for rule, n in sorted(counted) if n}
+        for build, rule, shared, looked in self._duplicates():
+            numbers[build] |= {f"unique:{rule}": int(shared), f"looked:{rule}": int(looked)}
+        return numbers, reasons
+
+    def _duplicates(self) -> list[tuple[Any, ...]]:
+        """(build, rule, rows that share a key, rows looked at), of all rules by one query."""
+        types = self.task.contract.types
+        queries = [
+            f"SELECT q.*, {literal(rule)} FROM ({sql.expression(query, types)}) AS q"
+            for rule, query in audit.duplicates(self.task.contract, by=BUILD).items()
+        ]
+        if not queries:
+            return []
+        found = _tuples(self._rows(" UNION ALL ".join(queries)))
+        return [(build, rule, shared, looked) for build, shared, looked, rule in found]
 
     def _no_numbers(self) -> dict[str, Any]:
         """The numbers of no rows."""
@@ -244,17 +238,6 @@ class _Run:
         }
         return {"rows": 0, "published": 0, **counts, **values, **unique}
 
-    def _reasons(self) -> dict[str, dict[str, int]]:
-        found: dict[str, dict[str, int]] = {}
-        rows = self._rows(
-            f"SELECT {BUILD}, rule, count(*) FROM "
-            f"(SELECT {BUILD}, explode(_violations) AS rule FROM _audited) "
-            f"GROUP BY {BUILD}, rule ORDER BY {BUILD}, rule"
-        )
-        for build, rule, n in _tuples(rows):
-            found.setdefault(build, {})[rule] = int(n)
-        return found
-
     def _lineage(
         self,
     ) -> tuple[dict[str, int], dict[str, int], dict[str, tuple[tuple[str, int], ...]]]:
@@ -262,19 +245,29 @@ class _Run:
         if self.task.rows_from is None:
             return {}, {}, {}
         source = self._build_of(view(self.task.rows_from))
-        self.spark.sql(
-            f"SELECT {BUILD}, _source_file, _row FROM ({source})"
-        ).createOrReplaceTempView("_rows_in")
-        counted = _tuples(self._rows(f"SELECT {BUILD}, count(*) FROM _rows_in GROUP BY {BUILD}"))
-        gone = "_rows_in AS i LEFT ANTI JOIN _audited AS o USING (_source_file, _row)"
-        lost = _tuples(self._rows(f"SELECT {BUILD}, count(*) FROM {gone} GROUP BY {BUILD}"))
+        query = (
+            f"SELECT i.{BUILD}, i._source_file, i._row, o._row IS NULL AS lost "
+            f"FROM ({source}) AS i "
+            "LEFT JOIN (SELECT DISTINCT _source_file, _row FROM _audited) AS o "
+            "ON i._source_file = o._source_file AND i._row = o._row"
+        )
+        self.spark.sql(query).createOrReplaceTempView("_rows_in")
+        query = f"SELECT {BUILD}, count(*), count_if(lost) FROM _rows_in GROUP BY {BUILD}"
+        counted = {build: (int(n), int(lost)) for build, n, lost in _tuples(self._rows(query))}
         samples: dict[str, tuple[tuple[str, int], ...]] = {}
-        if lost:
+        if any(lost for _, lost in counted.values()):
             first = f"row_number() OVER (PARTITION BY {BUILD} ORDER BY _source_file, _row)"
-            query = f"SELECT {BUILD}, _source_file, _row FROM {gone} QUALIFY {first} <= {_SAMPLES}"
+            query = (
+                f"SELECT {BUILD}, _source_file, _row FROM _rows_in WHERE lost "
+                f"QUALIFY {first} <= {_SAMPLES}"
+            )
             for build, file, row in sorted(_tuples(self._rows(query))):
                 samples[build] = (*samples.get(build, ()), (str(file), int(row)))
-        return dict(counted), dict(lost), samples
+        return (
+            {build: n for build, (n, _) in counted.items()},
+            {build: lost for build, (_, lost) in counted.items()},
+            samples,
+        )
 
     def _quarantine(self, builds: Mapping[str, str]) -> dict[str, tuple[StagedFile, ...]]:
         """Rows kept out, in the quarantine's form; build → files."""
@@ -296,6 +289,8 @@ class _Run:
 def _save(frame: DataFrame, by: Sequence[str], place: Storage, measured: Sequence[str]) -> None:
     """Write a staging table: the only commit that Spark makes."""
     written = frame.write.format("delta").option("compression", "zstd").partitionBy(*by)
+    # Else each file of a table would hold its partition, and columns that are the staging's own.
+    written = written.option("delta.writePartitionColumnsToParquet", "false")
     if measured:
         names = ",".join(map(quote, measured))
         written = written.option("delta.dataSkippingStatsColumns", names)

@@ -57,6 +57,7 @@ def environment(settings: Settings) -> dict[str, str]:
     mine = {
         "SPARK_DRIVER_MEMORY": f"{settings.spark_memory // 2**20}m",
         "SPARK_LOCAL_DIRS": tempfile.gettempdir(),
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
     }
     if master.here(settings.spark_master):
         mine |= {"SPARK_LOCAL_IP": master.LOOPBACK, "PYSPARK_PYTHON": sys.executable}
