@@ -1,7 +1,8 @@
 """A strict check of ``prefect.yaml``: Prefect accepts misspelled keys without a word.
 
 Keys are compared with the models by which Prefect itself reads the file, entry
-points and parameters with the source of the flows, which is not imported. Run it as
+points and parameters with the source of the flows, which is not imported, domains and
+models with the folders that declare them. Run it as
 ``python -m flows.deployments prefect.yaml``.
 """
 
@@ -20,6 +21,9 @@ import yaml
 __all__ = ["Problem", "lint", "main"]
 
 At = tuple[str | int, ...]
+
+#: The flows whose parameters name a domain or a model of the catalog.
+_OWN = ("flows/elt.py:elt", "flows/train.py:train", "flows/maintain.py:maintain")
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,8 @@ def _file(raw: Mapping[str, Any], root: Path) -> Iterator[Finding]:
 def _deployment(deployment: Mapping[str, Any], at: At, root: Path) -> Iterator[Finding]:
     from prefect.cli.deploy._models import ConcurrencyLimitSpec, DeploymentConfig, WorkPoolConfig
 
-    yield from _unknown(deployment, _names(DeploymentConfig), at)
+    # Prefect's old name, which holds no list: with one it skips the whole deployment.
+    yield from _unknown(deployment, _names(DeploymentConfig) - {"schedule"}, at)
     for key in ("name", "entrypoint", "work_pool"):
         if not deployment.get(key):
             yield at, f"a deployment without '{key}'", f"add '{key}:'"
@@ -127,6 +132,31 @@ def _entrypoint(
         if key not in names and arguments.kwarg is None:
             where = (*at, "parameters", key)
             yield where, f"the flow {function} has no parameter {key!r}", _meant(key, names)
+    if entrypoint in _OWN:
+        yield from _declared(parameters, at, root)
+
+
+def _declared(parameters: Mapping[str, Any], at: At, root: Path) -> Iterator[Finding]:
+    """Domains and models that nobody declares; templates are filled in later."""
+    from lakehouse import catalog, settings
+    from lakehouse.errors import LakehouseError
+
+    asked = {key: parameters.get(key) for key in ("domain", "model")}
+    if not any(isinstance(name, str) for name in asked.values()):
+        return
+    try:
+        folders = {f.name: f for f in catalog.folders(root / settings.load().domains)}
+    except LakehouseError as error:
+        yield at, f"{error.asked}: {error.found}", error.remedy
+        return
+    known: dict[str, Collection[str]] = {"domain": folders}
+    owner = asked["domain"]
+    of = [folders[owner]] if owner in folders else folders.values()
+    known["model"] = {file.stem for f in of for file in (f / "models").glob("*.yaml")}
+    for key, name in asked.items():
+        if isinstance(name, str) and "{{" not in name and name not in known[key]:
+            found = f"there is no {key} {name!r}"
+            yield (*at, "parameters", key), found, _meant(name, known[key])
 
 
 def _schedule(schedule: Any, at: At) -> Iterator[Finding]:

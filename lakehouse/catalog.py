@@ -16,7 +16,7 @@ from pathlib import Path
 
 from lakehouse import __version__, sql
 from lakehouse import contract as contracts
-from lakehouse.contract import Contract, Read, digest
+from lakehouse.contract import Contract, Read, Rule, digest
 from lakehouse.errors import (
     CatalogError,
     ContractError,
@@ -27,7 +27,17 @@ from lakehouse.errors import (
 )
 from lakehouse.interval import Grain
 
-__all__ = ["LAYERS", "Domain", "Table", "find", "folders", "lint", "load", "load_all"]
+__all__ = [
+    "LAYERS",
+    "Domain",
+    "Table",
+    "find",
+    "folders",
+    "lint",
+    "load",
+    "load_all",
+    "unevaluated",
+]
 
 LAYERS = ("bronze", "silver", "gold")
 _SUFFIXES = (".yaml", ".sql")
@@ -242,6 +252,12 @@ def lint(folder: Path) -> list[LakehouseError]:
     return _read(folder, linted=False)[1]
 
 
+def unevaluated(folder: Path) -> list[tuple[Table, Rule]]:
+    """The written rules of a domain that no engine evaluates: they pass the lint and never pass."""
+    tables = _read(folder, linted=True)[0].tables.values()
+    return [(t, rule) for t in tables for rule in t.contract.rules if rule.scope == "unsupported"]
+
+
 def _read(folder: Path, *, linted: bool) -> tuple[Domain, list[LakehouseError]]:
     tables: dict[str, Table] = {}
     problems: list[LakehouseError] = []
@@ -424,4 +440,6 @@ def _sql_input(table: Table, read: Read) -> sql.Input:
         key,
         part.column if part else None,
         bool(read.lookback or read.lookahead),
+        read.lookback,
+        read.lookahead,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lakehouse import catalog
@@ -30,21 +32,41 @@ class Lake:
         """Where a domain's files land."""
         return self.landing.at(domain)
 
-    def domain(self, name: str | None) -> Domain:
-        """A domain by name; the only one when there is no name.
+    def domain(self, name: str | None, tables: Sequence[str] = ()) -> Domain:
+        """A domain by name; without a name the only one, or the one that has the tables.
+
+        Args:
+            name: The domain's.
+            tables: Where there are several domains: full names, or short ones that are unique
+                over all of them.
 
         Raises:
-            CatalogError: No such domain, or several and none named.
+            CatalogError: No such domain or table; or several domains, and neither a name nor
+                tables that say which.
         """
-        names = ", ".join(d.name for d in self.domains)
-        found = [d for d in self.domains if name in (None, d.name)]
-        if len(found) == 1:
-            return found[0]
-        raise CatalogError(
-            f"find the domain {name!r}" if name else "find the domain",
-            f"there are {names}",
-            f"name one of them: {names}",
-        )
+        known = {d.name: d for d in self.domains}
+        if name is not None and name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            remedy = f"did you mean {close[0]!r}?" if close else "name one of them"
+            raise CatalogError(f"find the domain {name!r}", f"there are {_list(known)}", remedy)
+        if name is None and len(known) > 1:
+            name = self._owner(tables)
+        return known[name] if name else self.domains[0]
+
+    def _owner(self, tables: Sequence[str]) -> str:
+        owners = dict.fromkeys(catalog.find(self.domains, table).domain for table in tables)
+        if len(owners) == 1:
+            return next(iter(owners))
+        if owners:
+            found, remedy = f"the tables are of {_list(owners)}", "name those of one at a time"
+        else:
+            found = f"there are {_list(d.name for d in self.domains)}"
+            remedy = "add '--domain NAME', or name tables of one domain"
+        raise CatalogError("choose a domain", found, remedy)
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(names)
 
 
 def open_lake(settings: Settings) -> Lake:

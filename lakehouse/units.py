@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["size"]
+__all__ = ["counted", "size"]
+
+
+def counted(n: int, noun: str) -> str:
+    """A number and what it counts: ``1 table``, ``1,200 tables``."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def size(count: float) -> str:

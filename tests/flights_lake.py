@@ -19,7 +19,7 @@ from lakehouse import build as building
 from lakehouse import query, sample
 from lakehouse.build import BuildResult, Lake, Session
 from lakehouse.build.table import task_of
-from lakehouse.catalog import Domain, Table
+from lakehouse.catalog import LAYERS, Domain, Table
 from lakehouse.comparison import differences
 from lakehouse.engines import kernel
 from lakehouse.engines.base import Task
@@ -29,7 +29,17 @@ from lakehouse.snapshot import Snapshot
 from lakehouse.snapshot import read as read_snapshot
 from lakehouse.storage import connect
 
-__all__ = ["JOBS", "SampleLake", "by_partition", "differences", "said", "tables", "whole", "year"]
+__all__ = [
+    "JOBS",
+    "SampleLake",
+    "by_partition",
+    "copy_sampled",
+    "differences",
+    "said",
+    "tables",
+    "whole",
+    "year",
+]
 
 JOBS = Path(__file__).parents[1] / "jobs"
 
@@ -37,9 +47,22 @@ _NO_ID = "-".join(["0" * 10] * 3)
 
 
 def tables(jobs: Path, *layers: str) -> list[str]:
-    """``flights.silver.weather`` for each table of some layers, of every domain: the folder says."""
-    files = [file for layer in layers for file in jobs.glob(f"*/{layer}/*.yaml")]
+    """``flights.silver.weather`` for each table of some layers, of every domain with a sample."""
+    found = [file.parent for file in jobs.glob("*/sample.py")]
+    files = [file for path in found for layer in layers for file in path.glob(f"{layer}/*.yaml")]
     return sorted(f"{f.parents[1].name}.{f.parent.name}.{f.stem}" for f in files)
+
+
+def copy_sampled(jobs: Path, to: Path) -> None:
+    """Copy the declarations without the domains that have no sample: nothing lands in those."""
+    with_layers = {f.parents[0] for f in jobs.glob("*/*") if f.is_dir() and f.name in LAYERS}
+    others = [path.name for path in with_layers if not (path / "sample.py").exists()]
+
+    def left_out(folder: str, names: list[str]) -> list[str]:
+        here = others if Path(folder) == jobs else []
+        return [name for name in names if name == "__pycache__" or name in here]
+
+    shutil.copytree(jobs, to, ignore=left_out)
 
 
 class SampleLake:
@@ -53,7 +76,7 @@ class SampleLake:
     def __init__(self, root: Path, **settings: Any) -> None:
         self.root, self.jobs = root, root / "jobs"
         if not self.jobs.exists():
-            shutil.copytree(JOBS, self.jobs, ignore=shutil.ignore_patterns("__pycache__"))
+            copy_sampled(JOBS, self.jobs)
         defaults: dict[str, Any] = {
             "uri": (root / "lake").as_uri(),
             "landing": (root / "landing").as_uri(),

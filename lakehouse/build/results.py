@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lakehouse.catalog import Table
 from lakehouse.commit import Commit
-from lakehouse.engines.base import Staged
+from lakehouse.engines.base import FileWarning, Staged
 from lakehouse.ledger import AuditRow
+from lakehouse.units import counted
 
-__all__ = ["Blocked", "BuildResult", "Event", "TableResult", "of_commit"]
+__all__ = ["Blocked", "BuildResult", "Event", "TableResult", "of_commit", "told"]
+
+#: How many files a warning names, and how many different warnings a table's result has.
+_FILES, _WARNINGS = 3, 8
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,29 @@ def of_commit(
         reasons=reasons,
         blocked=blocked,
         waiting=waiting,
-        warnings=tuple(w for s in staged for w in s.warnings),
+        warnings=told(w for s in good for w in s.warnings),
         keys=tuple(s.key for s in staged),
     )
+
+
+def told(warnings: Iterable[FileWarning]) -> tuple[str, ...]:
+    """Warnings for a person: each text once with its files, those of refused files first."""
+    files: dict[tuple[bool, str], list[str]] = {}
+    for one in warnings:
+        files.setdefault((not one.refused, one.text), []).append(one.file)
+    ordered = sorted(files.items(), key=lambda found: (found[0][0], -len(found[1]), found[0][1]))
+    said = [f"{_named(sorted(names))}: {text}" for (_, text), names in ordered[:_WARNINGS]]
+    rest = ordered[_WARNINGS:]
+    if rest:
+        touched = {name for _, names in rest for name in names}
+        counts = counted(len(rest), "more warning"), counted(len(touched), "file")
+        said.append(f"and {counts[0]}, of {counts[1]}")
+    return tuple(said)
+
+
+def _named(files: Sequence[str]) -> str:
+    shown = [name if name.isprintable() else repr(name) for name in files[:_FILES]]
+    if len(files) == 1:
+        return shown[0]
+    more = f" and {len(files) - _FILES} more" if len(files) > _FILES else ""
+    return f"{len(files)} files ({', '.join(shown)}{more})"

@@ -18,7 +18,16 @@ from lakehouse.planning import Action, Plan, Reason, Target
 
 __all__ = ["build", "plan", "publish_docs", "show_built"]
 
-_domain = click.option("--domain", help="The domain; needed only when there are several.")
+#: What a plan's last line says of the targets of each action.
+_TOLD = {
+    Action.build: "to build",
+    Action.remove: "to remove",
+    Action.wait: "waiting",
+    Action.blocked: "blocked",
+}
+_domain = click.option(
+    "--domain", help="The domain; needed only when there are several and TABLES do not tell."
+)
 _engine = click.option(
     "--engine",
     default="auto",
@@ -38,7 +47,7 @@ def _session(
     if partitions and not force:
         raise click.UsageError("--partition goes with --force.")
     lake = screen.lake()
-    session = Session(lake, lake.domain(domain), engine=engine)
+    session = Session(lake, lake.domain(domain, tables), engine=engine)
     session.select(tables, force=force, partitions=partitions)
     if partitions:
         _check_partitions(session, tables, partitions)
@@ -119,7 +128,7 @@ def _show_plan(session: Session, found: Plan) -> None:
     for warning in found.warnings:
         screen.say(f"note: {warning}")
     if not found.targets:
-        screen.say(f"nothing to do: {found.tables} tables are as declared")
+        screen.say(f"nothing to do: {_as_declared(found.tables)}")
         return
     rows = []
     for group in found.groups():
@@ -138,11 +147,15 @@ def _show_plan(session: Session, found: Plan) -> None:
         )
     screen.table(["table", "partitions", "do", "because", "reads", "bytes", "engine"], rows)
     counts = {action: sum(t.action is action for t in found.targets) for action in Action}
-    told = ", ".join(f"{n} to {action}" for action, n in counts.items() if n)
+    told = ", ".join(f"{n} {_TOLD[action]}" for action, n in counts.items() if n)
     unsure = sum(not t.certain for t in found.targets)
     screen.say(
         f"{told}" + (f"; {unsure} of them only if its inputs change ('?')" if unsure else "")
     )
+
+
+def _as_declared(tables: int) -> str:
+    return f"{screen.counted(tables, 'table')} {'is' if tables == 1 else 'are'} as declared"
 
 
 def _partitions(group: Sequence[Target]) -> str:
@@ -227,6 +240,7 @@ def _built_json(done: BuildResult) -> dict[str, Any]:
                 "superseded": t.superseded,
                 "audit": t.audit,
                 "seconds": round(t.seconds, 3),
+                "warnings": list(t.warnings),
             }
             for t in done.tables
         ],
@@ -266,8 +280,8 @@ def show_built(done: BuildResult) -> None:
         )
     if done.blocked:
         screen.say(
-            "blocked partitions keep their last good rows; mend the source or the rule, waive it "
-            "in the contract, or 'lake build --force'"
+            "blocked partitions keep their last good rows; mend the source or the rule, or waive "
+            "it in the contract ('waivers'): --force judges them again, but overrules nothing"
         )
     elif not done.changed and not any(t.waiting for t in done.tables):
-        screen.say(f"nothing to do: {len(done.tables)} tables are as declared")
+        screen.say(f"nothing to do: {_as_declared(len(done.tables))}")

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from lakehouse.cli import screen
-from lakehouse.errors import CatalogError, LakehouseError
+from lakehouse.errors import CatalogError, LakehouseError, StorageError, cause
 
 if TYPE_CHECKING:
     from lakehouse.build import Lake
     from lakehouse.drafting import Seen, Survey
+    from lakehouse.storage import Storage
 
 __all__ = ["import_", "land", "new"]
 
@@ -45,30 +46,105 @@ def new(domain: str) -> None:
 @click.argument("table", required=False)
 @click.argument("files", nargs=-1, type=_files)
 @click.option("--month", "months", multiple=True, help="Of the sample, only this month: 2026-01.")
-def land(domain: str, table: str | None, files: tuple[Path, ...], months: tuple[str, ...]) -> None:
+@click.option("--as", "name", help="Of one file: its name in the landing zone.")
+def land(
+    domain: str,
+    table: str | None,
+    files: tuple[Path, ...],
+    months: tuple[str, ...],
+    name: str | None,
+) -> None:
     """Put files into the landing zone: the sample of DOMAIN, or FILES of a bronze TABLE.
 
-    What is there already with the same bytes stays as it is; with other bytes it
-    is replaced, and the next plan says so.
+    Files of one name are one file, whatever folder they come from. What is there
+    already with the same bytes stays as it is; with other bytes it is replaced, and
+    the next plan says so.
     """
-    from lakehouse import sample
-
     lake = screen.lake()
     place = lake.landing_of(lake.domain(domain).name)
-    if table is None:
-        written = sample.land(place, sample.deliveries(lake.domain(domain).path), months=months)
-    elif not files:
+    if table is not None and not files:
         raise click.UsageError("Name the files of the table, or no table to land the sample.")
-    else:
-        paths = _landing_paths(lake, domain, table, files)
-        written = sum(
-            sample.put(place, path, file.read_bytes())
-            for path, file in zip(paths, files, strict=True)
-        )
-    screen.say(f"{written} files landed in {place.uri}" if written else "all have landed before")
+    if name is not None and len(files) != 1:
+        raise click.UsageError("--as names one file of a table.")
+    try:
+        if table is None:
+            landed, replaced = _land_sample(place, lake.domain(domain).path, months)
+        else:
+            paths = _landing_paths(lake, domain, table, _by_name(files, name))
+            landed, replaced = _land_files(place, paths)
+    except OSError as error:
+        raise StorageError(
+            f"land files in {place.uri}",
+            cause(error),
+            "make room and let this user write there, or name another place (LAKE_LANDING); then "
+            "land them again: those that are there already stay as they are",
+        ) from error
+    if landed:
+        screen.say(f"{landed} {'file' if landed == 1 else 'files'} landed in {place.uri}")
+    if replaced:
+        screen.say(f"{len(replaced)} replaced: {_few(replaced)}")
+    if not landed and not replaced:
+        screen.say("all have landed before")
 
 
-def _landing_paths(lake: Lake, domain: str, name: str, files: Sequence[Path]) -> list[str]:
+def _land_sample(place: Storage, folder: Path, months: Sequence[str]) -> tuple[int, list[str]]:
+    """How many files were written; a sample does not change, so that none is replaced."""
+    from lakehouse import sample
+
+    return sample.land(place, sample.deliveries(folder), months=months), []
+
+
+def _land_files(place: Storage, paths: Mapping[str, Path]) -> tuple[int, list[str]]:
+    """How many files are new there, and the names of those that have other bytes now."""
+    from lakehouse import sample
+
+    landed = 0
+    replaced: list[str] = []
+    for path, file in paths.items():
+        there = place.fsspec().exists(f"{place.root}/{path}")
+        if sample.put(place, path, _content(file)):
+            landed += not there
+            replaced += [path.rpartition("/")[2]] if there else []
+    return landed, replaced
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise LakehouseError(
+            f"read {file}", cause(error), "name files that this user may read"
+        ) from error
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
+
+
+def _by_name(files: Sequence[Path], name: str | None) -> dict[str, Path]:
+    """Name in the landing zone → file."""
+    found: dict[str, Path] = {}
+    for file in files:
+        other = found.setdefault(name or file.name, file)
+        if other.resolve() != file.resolve():
+            raise CatalogError(
+                f"land {other} and {file}",
+                "their names are the same: one would replace the other",
+                f"land them one by one under names of their own: --as {shlex.quote(_apart(file))}",
+            )
+    return found
+
+
+def _apart(file: Path) -> str:
+    """A name that tells a file from those of other folders."""
+    return f"{file.resolve().parent.name}_{file.name}"
+
+
+def _landing_paths(
+    lake: Lake, domain: str, name: str, files: Mapping[str, Path]
+) -> dict[str, Path]:
+    """Path below the domain's landing folder → file."""
     from lakehouse import catalog, landing
 
     tables = {t.short: t for t in lake.domain(domain).tables.values() if t.query is None}
@@ -79,9 +155,9 @@ def _landing_paths(lake: Lake, domain: str, name: str, files: Sequence[Path]) ->
     source = tables[short].contract.lake.source
     assert source is not None
     fixed = source.path.split("*")[0].split("?")[0].split("[")[0].rpartition("/")[0]
-    paths = [f"{fixed}/{file.name}".lstrip("/") for file in files]
+    paths = {f"{fixed}/{own}".lstrip("/"): file for own, file in files.items()}
     for path in paths:
-        if not landing.takes(source, path):
+        if ".." in path.split("/") or not landing.takes(source, path):
             raise CatalogError(
                 f"land {path}",
                 f"{short} takes {source.path!r}, which that is not",
@@ -158,10 +234,22 @@ def import_(
     for problem in problems:
         screen.say(f"to correct first: {problem}")
     screen.heading("Next")
-    listed = " ".join(shlex.quote(str(file)) for file in files[:3]) + (" …" * (len(files) > 3))
     screen.say("  lake lint")
-    screen.say(f"  lake land {domain} {table} {listed}")
+    for listed in _to_land(files):
+        screen.say(f"  lake land {domain} {table} {listed}")
     screen.say(f"  lake build --domain {domain} silver.{table}")
+
+
+def _to_land(files: Sequence[Path]) -> Iterator[str]:
+    """The words after ``lake land DOMAIN TABLE``, a line for each call."""
+    more = " …" * (len(files) > 3)
+    if len({file.name for file in files}) == len(files):
+        yield " ".join(shlex.quote(str(file)) for file in files[:3]) + more
+        return
+    for file in files[:3]:
+        yield f"{shlex.quote(str(file))} --as {shlex.quote(_apart(file))}"
+    if more:
+        yield "…"
 
 
 def _nothing_there(folder: Path, table: str) -> None:
@@ -185,6 +273,8 @@ def _problems(folder: Path, table: str) -> list[LakehouseError]:
 
 
 def _show(seen: Survey) -> None:
+    from lakehouse import drafting
+
     screen.say(_how(seen))
     rows = [
         [
@@ -206,6 +296,8 @@ def _show(seen: Survey) -> None:
         screen.say(f"{seen.repeated:,} records are equal to another in every column")
     if not seen.key:
         screen.say("no key was found: no few columns tell all records apart")
+    elif (told := drafting.one_row_per(seen)) != ", ".join(seen.key):
+        screen.say(f"note: one row per {told}: a key that comes again in another is there twice")
 
 
 def _how(seen: Survey) -> str:

@@ -254,6 +254,8 @@ def quarantine(table: str | None, limit: int, as_json: bool) -> None:
             for row in rows:
                 screen.say(f"{', '.join(row.pop('_violations'))}:")
                 screen.say("  " + ", ".join(f"{k}={v}" for k, v in row.items() if v is not None))
+        if len(rows) == limit:
+            _say_cut(lake, one, limit, err=as_json)
         return
     counts = quarantined(lake)
     if as_json:
@@ -262,6 +264,15 @@ def quarantine(table: str | None, limit: int, as_json: bool) -> None:
         screen.table(["table", "rule", "rows"], counts)
     else:
         screen.say("nothing is quarantined")
+
+
+def _say_cut(lake: Lake, table: Table, limit: int, *, err: bool) -> None:
+    from lakehouse import query as queries
+
+    counted = queries.run(lake, f"SELECT count(*) AS n FROM {table.name}{queries.QUARANTINE}")
+    total = counted.to_pylist()[0]["n"]
+    if total > limit:
+        click.echo(f"{limit:,} of {total:,} rows; --limit {total} shows all", err=err)
 
 
 def quarantined(lake: Lake) -> list[list[Any]]:
@@ -290,10 +301,11 @@ def lint(as_json: bool) -> int:
     from lakehouse.training import declaration
 
     folder = load().domains
-    problems = []
+    problems, skipped = [], []
     checked = 0
     for path in catalog.folders(folder):
         problems += catalog.lint(path)
+        skipped += catalog.unevaluated(path)
         checked += len(list(path.glob("*/*.yaml")))
         for model in sorted((path / "models").glob("*.yaml")):
             try:
@@ -301,9 +313,14 @@ def lint(as_json: bool) -> int:
             except LakehouseError as error:
                 problems.append(error)
     if as_json:
-        _echo({"schema": 1, "problems": [p.to_json() for p in problems]})
+        left = [{"table": t.name, "rule": r.id, "type": r.type} for t, r in skipped]
+        _echo({"schema": 1, "problems": [p.to_json() for p in problems], "not_evaluated": left})
     else:
         for problem in problems:
             screen.say(f"{problem.file or problem.asked}: {problem.found}\n    {problem.remedy}")
-        screen.say(f"{checked} declarations, {len(problems)} problems")
+        for table, rule in skipped:
+            why = f"no engine of ours evaluates {rule.type}"
+            screen.say(f"{table.contract.path}: rule {rule.id} is not evaluated: {why}")
+        found = screen.counted(len(problems), "problem")
+        screen.say(f"{screen.counted(checked, 'declaration')}, {found}")
     return 1 if problems else 0

@@ -21,7 +21,9 @@ __all__ = ["maintain"]
 
 @click.command()
 @click.argument("tables", nargs=-1)
-@click.option("--domain", help="The domain; needed only when there are several.")
+@click.option(
+    "--domain", help="The domain; needed only when there are several and TABLES do not tell."
+)
 @click.option("--apply", is_flag=True, help="Do it; without this it is only shown.")
 @screen.json_option
 def maintain(tables: tuple[str, ...], domain: str | None, apply: bool, as_json: bool) -> None:
@@ -33,7 +35,7 @@ def maintain(tables: tuple[str, ...], domain: str | None, apply: bool, as_json: 
     from lakehouse import maintenance
 
     lake = screen.lake()
-    owner = lake.domain(domain)
+    owner = lake.domain(domain, [name for name in tables if not name.startswith("ops.")])
     with _progress() as show:
         found = maintenance.plan(lake, owner, tables, on_event=show)
     done: Done | None = None
@@ -54,7 +56,7 @@ def _show(found: Plan, done: Done | None) -> None:
             more = f" and {len(holders) - 1} more" if len(holders) > 1 else ""
             screen.say(f"kept: {table.place.name} version {version}, for {holders[0]}{more}")
     if not found.todo:
-        screen.say(f"nothing to do: {len(found.tables)} tables looked at")
+        screen.say(f"nothing to do: {screen.counted(len(found.tables), 'table')} looked at")
         return
     rows = [
         [table.place.name, str(step.act), step.files, screen.size(step.bytes), step.because]
@@ -78,6 +80,7 @@ def _progress() -> Iterator[Callable[[Event], None]]:
 
     def line(event: Event) -> None:
         if event.kind != "looked" and event.done == event.total:
-            click.echo(f"{event.table}: {event.detail}, {event.total} files", err=True)
+            files = screen.counted(event.total, "file")
+            click.echo(f"{event.table}: {event.detail}, {files}", err=True)
 
     yield line

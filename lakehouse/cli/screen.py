@@ -12,9 +12,10 @@ import click
 
 from lakehouse.build import Event, Lake, open_lake
 from lakehouse.settings import Settings
-from lakehouse.units import size
+from lakehouse.units import counted, size
 
-__all__ = ["heading", "json_option", "lake", "progress", "say", "settings", "size", "table"]
+__all__ = ["counted", "heading", "json_option", "lake", "progress", "say", "settings", "size"]
+__all__ += ["table"]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 

@@ -60,16 +60,16 @@ class _Parser:
             raise self._error(at, found, remedy)
         schema, lake = self.raw["schema"][0], self._properties()
         columns = tuple(self._columns(schema, lake))
-        all_rules = tuple(self._rules(schema))
+        placed = tuple(self._rules(schema))
         self._check_partition(lake, columns)
-        self._check_rules(lake, columns, all_rules)
+        self._check_rules(lake, columns, placed)
         return Contract(
             name=schema["name"],
             version=str(self.raw.get("version", "")),
             path=self.path,
             description=schema.get("description") or self._purpose(),
             columns=columns,
-            rules=all_rules,
+            rules=tuple(one for _, one in placed),
             lake=lake,
             sla=tuple(self.raw.get("slaProperties") or ()),
         )
@@ -156,13 +156,13 @@ class _Parser:
 
     # --- rules --------------------------------------------------------------------------------
 
-    def _rules(self, schema: Mapping[str, Any]) -> Iterator[Rule]:
+    def _rules(self, schema: Mapping[str, Any]) -> Iterator[tuple[_At, Rule]]:
         seen: set[str] = set()
         for at, one in self._all_rules(schema):
             if one.id in seen:
                 raise self._error(at, f"rule id {one.id!r} twice", "give each rule its own id")
             seen.add(one.id)
-            yield one
+            yield at, one
 
     def _all_rules(self, schema: Mapping[str, Any]) -> Iterator[tuple[_At, Rule]]:
         properties = schema.get("properties") or []
@@ -185,6 +185,8 @@ class _Parser:
             here = (*at, i)
             if not quality.get("id"):
                 raise self._error(here, "a rule without an id", "add 'id: <what_it_says>'")
+            for found, remedy in rules.wrong_entry(quality):
+                raise self._error(here, f"rule {quality['id']}: {found}", remedy)
             made = rules.rule(quality, column)
             for found, remedy in rules.wrong_arguments(made):
                 raise self._error(here, f"rule {made.id}: {found}", remedy)
@@ -220,15 +222,17 @@ class _Parser:
             raise self._error(at, found, "give the partition column another name")
 
     def _check_rules(
-        self, lake: Properties, columns: Sequence[Column], found: Sequence[Rule]
+        self, lake: Properties, columns: Sequence[Column], found: Sequence[tuple[_At, Rule]]
     ) -> None:
-        names = {c.name for c in columns}
-        for one in found:
+        types = {c.name: c.type for c in columns}
+        for at, one in found:
             for name in rules.columns_of(one):
-                if name not in names:
+                if str(name) not in types:
                     told = f"rule {one.id} names column {name!r}"
-                    raise self._error(("schema", 0), told, did_you_mean(name, names))
-        known = {one.id for one in found}
+                    raise self._error(at, told, did_you_mean(str(name), types))
+            for wrong, remedy in rules.wrong_values(one, types):
+                raise self._error(at, f"rule {one.id}: {wrong}", remedy)
+        known = {one.id for _, one in found}
         for waiver in lake.waivers:
             # The rules that every table has can be waived like written ones.
             if waiver.rule not in known | {QUARANTINED_SHARE}:

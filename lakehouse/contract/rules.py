@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import difflib
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+from lakehouse.contract.expectations import EXPECTATIONS
 from lakehouse.contract.model import Rule
 from lakehouse.strictyaml import did_you_mean
 
@@ -17,6 +21,8 @@ __all__ = [
     "primary_key",
     "rule",
     "wrong_arguments",
+    "wrong_entry",
+    "wrong_values",
 ]
 
 _BOUNDS = frozenset({"min_value", "max_value"})
@@ -91,6 +97,98 @@ def primary_key(columns: Sequence[str]) -> Rule:
     return Rule("primary_key", kind, {"column_list": list(columns)}, 1.0, "table")
 
 
+def wrong_entry(quality: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(found, remedy) where an entry says that it is Great Expectations', and is none of its."""
+    engine = quality.get("engine")
+    if engine != "greatExpectations":
+        if difflib.get_close_matches(str(engine), ["greatExpectations"], cutoff=0.8):
+            yield f"engine {engine!r}", "write 'engine: greatExpectations'"
+        return
+    made = quality.get("implementation")
+    if not isinstance(made, dict) or "type" not in made:
+        yield "no implementation.type", "write 'implementation: {type: expect_…, kwargs: {…}}'"
+        return
+    kind, kwargs = made["type"], made.get("kwargs") or {}
+    if kind not in EXPECTATIONS:
+        close = difflib.get_close_matches(str(kind), sorted(EXPECTATIONS), n=1)
+        hint = f"did you mean {close[0]!r}?" if close else "see 'Rules' in the contract's reference"
+        yield f"Great Expectations has no {kind!r}", hint
+    for key in sorted(set(map(str, made)) - {"type", "kwargs"}):
+        yield f"unknown key {key!r} in implementation", did_you_mean(key, {"type", "kwargs"})
+    if not isinstance(kwargs, dict):
+        yield f"kwargs {kwargs!r}", "write 'kwargs: {column: …}'"
+    elif _number(kwargs.get("mostly", 1.0)) is None:
+        yield f"mostly {kwargs['mostly']!r}", "write a share above 0 and at most 1"
+
+
+def wrong_values(one: Rule, types: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """(found, remedy) where a bound or a value cannot be compared with what it is about.
+
+    Args:
+        one: A rule whose arguments and columns are known.
+        types: The type of each column.
+    """
+    if one.scope == "unsupported":
+        return
+    kind = types[one.kwargs["column"]] if "column" in one.kwargs else "BIGINT"
+    told = f"column {one.kwargs.get('column')} is {kind}"
+    what = one.type.removeprefix("expect_").removeprefix("column_").partition("_")[0]
+    if what in ("mean", "sum") and kind == "VARCHAR":
+        yield f"the {what} of text: {told}", "name a column of numbers"
+    if (what == "value" or "regex" in one.kwargs) and kind != "VARCHAR":
+        yield f"about text, but {told}", "name a column of type VARCHAR"
+    if what in ("mean", "sum", "table", "value"):
+        kind, told = "DOUBLE", "it bounds a number"
+    for key in ("min_value", "max_value"):
+        if not _fits(one.kwargs.get(key), kind, one.scope):
+            yield f"{key} {_shown(one.kwargs[key])}, but {told}", _WRITE[kind]
+    for value in one.kwargs.get("value_set") or ():
+        if not _fits(value, kind, one.scope):
+            yield f"{_shown(value)} in value_set, but {told}", _WRITE[kind]
+
+
+_WRITE = {
+    **dict.fromkeys(("INTEGER", "BIGINT", "DOUBLE"), "write a number, without quotes: 25, 2.5e+3"),
+    "BOOLEAN": "write true or false",
+    "VARCHAR": "write a text: put it in quotes",
+    "DATE": "write a date: 2013-03-05",
+    "TIMESTAMPTZ": "write a time with its zone: 2013-03-05T12:00:00Z",
+}
+
+
+def _shown(value: object) -> str:
+    return str(value) if isinstance(value, dt.date) else repr(value)
+
+
+def _fits(value: object, kind: str, scope: str) -> bool:
+    if value is None:
+        return True
+    if kind == "VARCHAR":
+        return isinstance(value, str)
+    if kind == "BOOLEAN":
+        return isinstance(value, int)
+    if kind in ("DATE", "TIMESTAMPTZ"):
+        return isinstance(value, dt.date) or (isinstance(value, str) and _moment(value))
+    if isinstance(value, str) and scope == "row":
+        # YAML reads 2.5e3 as a text, and the engines read it as a number.
+        return re.fullmatch(r"[-+]?[0-9]+([.][0-9]+)?([eE][-+]?[0-9]+)?", value) is not None
+    return _number(value) is not None
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _moment(text: str) -> bool:
+    try:
+        dt.datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
 def wrong_arguments(one: Rule) -> Iterator[tuple[str, str]]:
     """(found, remedy) where a supported rule's arguments would make it check nothing."""
     name = one.type.removeprefix("expect_")
@@ -105,11 +203,14 @@ def wrong_arguments(one: Rule) -> Iterator[tuple[str, str]]:
         yield "no bound, so it can never fail", f"add {' or '.join(sorted(some))}"
     if not 0 < one.mostly <= 1:
         yield f"mostly {one.mostly:g}", "write a share above 0 and at most 1"
+    for key in {"value_set", "column_list"} & set(one.kwargs):
+        if not isinstance(one.kwargs[key], list):
+            yield f"{key} {one.kwargs[key]!r}", f"write a list: {key}: [a, b]"
     if one.kwargs.get("value_set") == []:
         yield "an empty value_set", "list the values"
     if "regex" in one.kwargs:
         try:
-            re.compile(one.kwargs["regex"])
+            re.compile(str(one.kwargs["regex"]))
         except re.error as error:
             yield f"regex {one.kwargs['regex']!r}: {error}", "correct the pattern"
 

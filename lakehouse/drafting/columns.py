@@ -154,6 +154,9 @@ def _meant(con: duckdb.DuckDBPyConnection, name: str, old: str) -> Seen:
     base = _base(con, name)
     notes = ["blanks around it are cut off"] if base != name else []
     fit = _fits(con, name)
+    if fit is not None and (long := _too_long(con, fit[0], name, base)):
+        notes.append(f"kept as text: as a number {long} and the like would lose digits")
+        fit = None
     if fit is None:
         reading = Reading("text", "VARCHAR", "{c}") if base != name else None
         return Seen(name, old, "VARCHAR", reading, base, 0, notes=(*notes, *_text_notes(con, name)))
@@ -178,6 +181,14 @@ def _meant(con: duckdb.DuckDBPyConnection, name: str, old: str) -> Seen:
         examples=wrong,
         notes=tuple(notes),
     )
+
+
+def _too_long(con: duckdb.DuckDBPyConnection, reading: Reading, name: str, base: str) -> str | None:
+    """A value whose digits the reading would not keep, if there is one."""
+    ((found,),) = con.execute(
+        f"SELECT min({quote(name)}) FROM landed WHERE {reading.loses(base)}"
+    ).fetchall()
+    return None if found is None else str(found).strip()[:40]
 
 
 def _text_notes(con: duckdb.DuckDBPyConnection, name: str) -> list[str]:

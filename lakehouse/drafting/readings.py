@@ -22,6 +22,8 @@ BOOLEANS = (("true", "false"), ("yes", "no"), ("t", "f"), ("y", "n"), ("on", "of
 _MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
 _DATE = "'^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}$'"
 _CLOCK = "[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?"
+#: Up to this every whole number has a DOUBLE of its own.
+_EXACT = 2**53 - 1
 _FLOAT = "'^[-+]?[0-9]*[.]?[0-9]*([eE][-+]?[0-9]+)?$'"
 
 
@@ -46,6 +48,16 @@ class Reading:
     def of(self, column: str) -> str:
         """The expression over a column."""
         return self.sql.replace("{c}", column)
+
+    def loses(self, column: str) -> str:
+        """Whether a value loses digits: from 2^53 on a DOUBLE does not hold every whole number.
+
+        Written with an exponent it was never meant to be exact.
+        """
+        if self.type != "DOUBLE":
+            return "false"
+        value = self.of(column)
+        return f"abs({value}) > {_EXACT} AND NOT regexp_matches({column}, '[eE]')"
 
     def means(self, values: list[str]) -> bool:
         """Whether one of the values shows the reading's sign."""

@@ -30,6 +30,8 @@ _DATA = re.compile(r"[-+]?[0-9]+([.,][0-9]+)*|[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9
 #: An object with more keys than this holds data in its keys.
 _MOST_KEYS = 200
 _DEEPEST = 6
+#: A key of an object that is no name: a number or a UUID.
+_ID = re.compile(r"[0-9]+|[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 def sniff(data: bytes, path: str, given: Mapping[str, Any]) -> Source:
@@ -62,6 +64,8 @@ def sniff(data: bytes, path: str, given: Mapping[str, Any]) -> Source:
     if kind == "csv":
         options |= _csv(text[:_HEAD].decode("utf-8", "replace"), given)
     else:
+        if not given.get("records"):
+            _refuse_map(text, kind, path)
         options |= _json(text, kind, given)
     return _source({**options, "format": kind}, given)
 
@@ -203,6 +207,21 @@ def _json(text: bytes, kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
     document = next(_documents(text, kind), None)
     path = _list_of_objects(document)
     return {"records": path} if path else {}
+
+
+def _refuse_map(text: bytes, kind: str, path: str) -> None:
+    """Refuse a document whose keys are data: one object for each id, or very many."""
+    document = next(_documents(text, kind), None)
+    if not isinstance(document, dict) or not document:
+        return
+    objects = all(isinstance(value, dict) for value in document.values())
+    if objects and (len(document) > _MOST_KEYS or all(map(_ID.fullmatch, document))):
+        raise LakehouseError(
+            f"draft from {path}",
+            f"a map of records: its keys ({next(iter(document))[:40]!r}, …) are data",
+            "maps of records are not read: write a record a line, the key among its fields, "
+            "for example with: jq -c 'to_entries[] | {key} + .value' FILE > FILE.jsonl",
+        )
 
 
 def _documents(text: bytes, kind: str) -> Iterator[Any]:

@@ -88,7 +88,7 @@ def survey(
         time: The column to partition by, where the user knows it.
 
     Raises:
-        LakehouseError: None of them can be read, or a named column is not there.
+        LakehouseError: None of them can be read, or a named column is not there or is no key.
     """
     import duckdb
     import pyarrow as pa
@@ -103,7 +103,9 @@ def survey(
         select = ", ".join(f"{c.expression} AS {quote(c.name)}" for c in columns)
         con.execute(f"CREATE TEMP TABLE typed AS SELECT {select} FROM landed")
         rows, different = columns[0].rows, keys.different(con, [c.name for c in columns])
-        found = _named(key, columns) or keys.key(con, columns, different)
+        given_key = _named(key, columns)
+        _tell_apart(con, [c for c in columns if c.name in given_key])
+        found = given_key or keys.key(con, columns, different)
         moment = _named([time], columns)[0] if time else keys.time(columns, rows)
         keyed = keys.different(con, found) if found else rows
     return Survey(
@@ -137,6 +139,25 @@ def _named(names: Sequence[str], columns: Sequence[Seen]) -> tuple[str, ...]:
                 "name one of them",
             )
     return tuple(known[name] for name in names)
+
+
+def _tell_apart(con: duckdb.DuckDBPyConnection, columns: Sequence[Seen]) -> None:
+    """Refuse a key of numbers to which different texts are equal: rows would supersede others."""
+    for column in columns:
+        if column.type != "DOUBLE" or not column.is_typed:
+            continue
+        text, value = f"trim({quote(column.name)})", column.expression
+        ((texts, values),) = con.execute(
+            f"SELECT count(DISTINCT {text}), count(DISTINCT {value}) FROM landed "
+            f"WHERE {value} IS NOT NULL"
+        ).fetchall()
+        if texts > values:
+            raise LakehouseError(
+                f"use the column {column.name!r} as a key",
+                f"its {texts:,} different texts are {values:,} different numbers: "
+                "records would supersede others that are not theirs",
+                "name other columns with --key, or write the column in one way in the files",
+            )
 
 
 # --- reading ----------------------------------------------------------------------------------
@@ -248,6 +269,8 @@ def _contract_type(kind: Any) -> str | None:
         return "BOOLEAN"
     if types.is_integer(kind):
         return "INTEGER" if kind.bit_width < 32 or str(kind) == "int32" else "BIGINT"
+    if types.is_decimal(kind) and kind.scale <= 0:
+        return "BIGINT"  # a DOUBLE would lose the last digits of ids
     if types.is_floating(kind) or types.is_decimal(kind):
         return "DOUBLE"
     if types.is_date(kind):

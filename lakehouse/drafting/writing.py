@@ -14,7 +14,7 @@ from lakehouse.drafting.columns import EMAIL, Seen
 from lakehouse.drafting.keys import grain
 from lakehouse.drafting.survey import Survey
 
-__all__ = ["Draft", "draft"]
+__all__ = ["Draft", "draft", "one_row_per"]
 
 _LOGICAL = {
     "VARCHAR": "string",
@@ -64,6 +64,12 @@ def draft(survey: Survey, domain: str, table: str, path: str | None = None) -> D
     )
 
 
+def one_row_per(survey: Survey) -> str:
+    """What a record of the drafted table is: its key, and the period where that is part of it."""
+    cut = _Cut(survey)
+    return ", ".join(survey.key) + (f" and {cut.grain}" if cut.parts_keys else "")
+
+
 class _Cut:
     """How the tables are partitioned."""
 
@@ -76,6 +82,8 @@ class _Cut:
             self.column = f"{self.event.name}_{self.grain}"
             while self.column in [c.name for c in survey.columns]:
                 self.column += "_start"
+        #: A key is unique within a period; where it holds the time that says the same.
+        self.parts_keys = bool(self.event and survey.key and self.event.name not in survey.key)
 
     @property
     def expression(self) -> str:
@@ -247,7 +255,7 @@ def _given(column: Seen) -> str:
 
 
 def _silver(survey: Survey, domain: str, table: str, cut: _Cut) -> str:
-    purpose = "One row per record." if not survey.key else f"One row per {', '.join(survey.key)}."
+    purpose = f"One row per {one_row_per(survey) or 'record'}."
     lines = [
         *_seen_in(survey),
         *_key_told(survey, cut),
@@ -279,7 +287,7 @@ def _key_told(survey: Survey, cut: _Cut) -> Iterator[str]:
     if survey.keyed < survey.rows:
         repeated = f"{survey.repeated:,} of them equal in every column"
         yield f"# Superseded records: {survey.rows - survey.keyed:,}, {repeated}."
-    if cut.event and cut.event.name not in survey.key:
+    if cut.event and cut.parts_keys:
         yield f"# A key is looked for within its {cut.grain}: one that comes again with another"
         yield f"# {cut.event.name} in another {cut.grain} would be there twice."
 

@@ -126,6 +126,21 @@ class StagedFile:
 
 
 @dataclass(frozen=True)
+class FileWarning:
+    """What a person should know of one landed file.
+
+    Attributes:
+        file: Its path below the landing zone of its domain.
+        text: What is odd.
+        refused: Whether nothing of the file is published.
+    """
+
+    file: str
+    text: str
+    refused: bool = False
+
+
+@dataclass(frozen=True)
 class Staged:
     """One staged target with the numbers that its audit needs.
 
@@ -141,7 +156,7 @@ class Staged:
         numbers: What ``audit.aggregates`` named.
         reasons: Violation → rows.
         samples: Superseded rows, as (source file, row).
-        warnings: What a person should know of.
+        warnings: Of the landed files that were read.
     """
 
     key: str
@@ -157,7 +172,7 @@ class Staged:
     numbers: Mapping[str, Any]
     reasons: Mapping[str, int]
     samples: tuple[tuple[str, int], ...] = ()
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[FileWarning, ...] = ()
     seconds: float = 0.0
 
     @property

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakehouse import audit, landing
 from lakehouse.audit import OUTSIDE_PARTITION, literal, quote
-from lakehouse.engines.base import Output, Staged, Task, check_row_law
+from lakehouse.engines.base import FileWarning, Output, Staged, Task, check_row_law
 from lakehouse.engines.connection import connection
 from lakehouse.engines.inputs import mount
 from lakehouse.engines.limits import beyond, unfit
@@ -142,7 +142,7 @@ class _Landed:
     """What of a batch is no row: rejected lines, warnings, and how many records there were."""
 
     rejects: pa.Table
-    warnings: tuple[str, ...]
+    warnings: tuple[FileWarning, ...]
     records: int
 
 
@@ -156,9 +156,21 @@ def _read_batch(task: Task, con: duckdb.DuckDBPyConnection) -> _Landed:
         for file in task.batch.files
     ]
     con.register("_landed", pa.concat_tables([one.rows for one in read]))
-    warnings = tuple(f"{w}" for one in read for w in one.warnings)
+    warnings = [
+        warning
+        for file, one in zip(task.batch.files, read, strict=True)
+        for warning in _warnings(file.path, one)
+    ]
     rejects = pa.concat_tables([one.rejects for one in read])
-    return _Landed(rejects, warnings, sum(one.records for one in read))
+    return _Landed(rejects, tuple(warnings), sum(one.records for one in read))
+
+
+def _warnings(path: str, read: landing.Landed) -> Iterator[FileWarning]:
+    if read.refused is not None:
+        text = f"refused, nothing of it is read: {read.refused[:300]}"
+        yield FileWarning(path, text, refused=True)
+    for text in read.warnings:
+        yield FileWarning(path, text)
 
 
 def _bronze_select(task: Task) -> str:

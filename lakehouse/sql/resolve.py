@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
 import re
 from collections.abc import Iterable, Mapping
@@ -30,12 +31,16 @@ class Input:
         key: Columns that together name one row; empty when that is not known.
         partition: The Delta partition column, None when the table is one target.
         widened: Whether more than the partition's own files are read (lookback or lookahead).
+        lookback: How far before the partition's start rows are read; None when that is not known.
+        lookahead: How far after its end.
     """
 
     columns: Mapping[str, str]
     key: tuple[str, ...] = ()
     partition: str | None = None
     widened: bool = False
+    lookback: dt.timedelta | None = None
+    lookahead: dt.timedelta | None = None
 
 
 def visible(name: str, table: Input) -> dict[str, str]:

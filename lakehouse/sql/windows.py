@@ -1,4 +1,4 @@
-"""Windows: in a total order, and inside the partition or with a declared lookback."""
+"""Windows: in a total order, and inside the partition or with a lookback as far as they look."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from sqlglot import exp
 
+from lakehouse.sql.frames import check_reach, reach
 from lakehouse.sql.keys import Keys
 from lakehouse.sql.problem import Problem
 from lakehouse.sql.resolve import Input
@@ -101,7 +102,11 @@ def _partition(
     narrow = [name for name in cut if not inputs[name].widened]
     names = {partition, *(str(inputs[name].partition) for name in cut)}
     held = {c.name for p in whole.args.get("partition_by") or [] for c in p.find_all(exp.Column)}
-    if narrow and not names & held:
+    if names & held:
+        return
+    if not narrow:
+        yield from check_reach(window, reach(_function(window), whole), cut, inputs)
+    else:
         message = f"this window sees only the partition's own rows of {', '.join(narrow)}"
         remedy = f"add {partition} to PARTITION BY, or declare reads: {narrow[0]}: {{lookback: …}}"
         yield window, "window-partition", message, remedy

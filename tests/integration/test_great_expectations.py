@@ -15,6 +15,7 @@ import pytest
 from lakehouse import audit
 from lakehouse.audit import Verdict
 from lakehouse.contract import Contract, Rule, parse
+from lakehouse.contract.expectations import EXPECTATIONS
 from lakehouse.contract.rules import ROW_RULES, TABLE_RULES
 
 #: Expectation, arguments: each violated by _ROWS, in the ways in which two readers could differ.
@@ -164,9 +165,10 @@ def rows() -> Iterator[duckdb.DuckDBPyConnection]:
 
 def _ours(con: duckdb.DuckDBPyConnection, contract: Contract) -> Verdict:
     """What the audit says, as the kernel asks it; every row counts as published."""
+    flags = [f"CASE WHEN {bad} THEN '{rule}' END" for rule, bad in audit.violations(contract)]
     con.execute(
-        "CREATE OR REPLACE TEMP TABLE _audited AS "
-        "SELECT *, CAST([] AS VARCHAR[]) AS _violations FROM _rows"
+        "CREATE OR REPLACE TEMP TABLE _audited AS SELECT *, list_filter("
+        f"CAST([{', '.join(flags)}] AS VARCHAR[]), lambda v: v IS NOT NULL) AS _violations FROM _rows"
     )
     numbers: dict[str, Any] = {}
     for name, expression in audit.aggregates(contract).items():
@@ -240,3 +242,11 @@ def test_same_verdict_and_numbers(
             assert ours.measured.value == str(seen.date())
         else:
             assert ours.measured.value == pytest.approx(seen)
+
+
+def test_the_names_that_a_contract_may_use_are_those_that_are_registered() -> None:
+    import great_expectations.expectations  # noqa: F401
+    from great_expectations.expectations import registry
+
+    assert sorted(EXPECTATIONS) == sorted(registry.list_registered_expectation_implementations())
+    assert EXPECTATIONS > ROW_RULES | TABLE_RULES

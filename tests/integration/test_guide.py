@@ -42,10 +42,12 @@ def blocks() -> list[Block]:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty project, with a space in its path."""
+    """A project without a domain, with a space in its path."""
     folder = tmp_path / "my project"
     folder.mkdir()
-    shutil.copy(PROJECT / "prefect.yaml", folder)
+    declared = (PROJECT / "prefect.yaml").read_text(encoding="utf-8")
+    of_flights = declared.index("deployments:\n") + len("deployments:\n")
+    (folder / "prefect.yaml").write_text(declared[:of_flights], encoding="utf-8")
     shutil.copytree(PROJECT / "flows", folder / "flows", ignore=shutil.ignore_patterns("__py*"))
     for name in [n for n in os.environ if n.startswith(("LAKE_", "MLFLOW_"))]:
         monkeypatch.delenv(name)

@@ -12,7 +12,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from flights_lake import JOBS, SampleLake, by_partition, differences, tables, whole
+from flights_lake import (
+    JOBS,
+    SampleLake,
+    by_partition,
+    copy_sampled,
+    differences,
+    tables,
+    whole,
+)
 from shop import CUSTOMERS, FEBRUARY, FILES, JANUARY, MARCH, Shop
 
 from lakehouse import query
@@ -102,6 +110,17 @@ def test_every_table_with_sql_is_compared(built_jobs: Built, built_shop: Built) 
     assert len(COMPUTED) >= 7
 
 
+def test_a_domain_without_a_sample_is_left_out(tmp_path: Path) -> None:
+    for name in ("mine", "sampled"):
+        (tmp_path / "jobs" / name / "gold").mkdir(parents=True)
+        (tmp_path / "jobs" / name / "gold" / "t.yaml").touch()
+    (tmp_path / "jobs" / "sampled" / "sample.py").touch()
+    (tmp_path / "jobs" / "build.py").touch()
+    assert tables(tmp_path / "jobs", "gold") == ["sampled.gold.t"]
+    copy_sampled(tmp_path / "jobs", tmp_path / "copy")
+    assert {f.name for f in (tmp_path / "copy").iterdir()} == {"sampled", "build.py"}
+
+
 @pytest.mark.parametrize(("days", "same"), [(30, True), (20, False)])
 def test_thirty_days_of_lookback_are_needed_and_enough(
     days: int,
@@ -124,6 +143,10 @@ def test_a_week_needs_six_days_of_lookback(
     days: int, same: bool, built_shop: Built, tmp_path: Path
 ) -> None:
     shop = Shop(tmp_path, uri=built_shop.lake.settings.uri)
+    # Days as whole numbers have no unit, so the lint cannot hold them against the lookback.
+    days_since = "date_diff('day', DATE '2000-01-01', ordered)"
+    shop.edit("gold/daily.sql", "ORDER BY ordered RANGE", f"ORDER BY {days_since} RANGE")
+    shop.edit("gold/daily.sql", "INTERVAL 6 DAYS PRECEDING", "6 PRECEDING")
     shop.edit("gold/daily.yaml", "lookback: 6 days", f"lookback: {days} days")
     at_once = built_shop.whole("shop.gold.daily")[0]
     months = ["2026-01-01", "2026-02-01", "2026-03-01"]

@@ -113,7 +113,7 @@ REFUSED = (
 #: What is refused for another reason: the contract's columns, what a partition can see.
 OF_THE_CONTRACT = {
     *("star", "unnamed", "missing-column", "extra-column", "hidden-column", "unknown-column"),
-    "window-partition",
+    *("window-partition", "window-reach"),
 }
 
 

@@ -26,6 +26,8 @@ pytestmark = pytest.mark.spark
 
 TYPES = {**COLUMNS, "n": "BIGINT", "Mixed Case": "INTEGER", "later": "TIMESTAMPTZ"}
 KNOWN = {"ds": "INTEGER", **TYPES}
+_BUT_B = [(name, kind) for name, kind in KNOWN.items() if name != "b"]
+_FIVE = {"VARCHAR": "'5'", "DATE": "2005-05-05", "TIMESTAMPTZ": "2005-05-05T05:05:05Z"}
 #: (rule, arguments)
 RULES = (
     *(("column_values_to_not_be_null", f"column: {c}") for c in COLUMNS),
@@ -77,8 +79,14 @@ RULES = (
         ("column_mean_to_be_between", f"column: {c}, max_value: 5")
         for c in ("i", "x", "Mixed Case")
     ),
-    *(("column_min_to_be_between", f"column: {c}, max_value: 5") for c in KNOWN if c != "b"),
-    *(("column_max_to_be_between", f"column: {c}, max_value: 5") for c in KNOWN if c != "b"),
+    *(
+        ("column_min_to_be_between", f"column: {c}, max_value: {_FIVE.get(k, 5)}")
+        for c, k in _BUT_B
+    ),
+    *(
+        ("column_max_to_be_between", f"column: {c}, max_value: {_FIVE.get(k, 5)}")
+        for c, k in _BUT_B
+    ),
     *(("column_sum_to_be_between", f"column: {c}, max_value: 5") for c in ("i", "x", "Mixed Case")),
 )
 

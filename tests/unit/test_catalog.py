@@ -103,6 +103,28 @@ def test_a_table_that_reads_itself_is_told_the_alternatives(shop: Shop) -> None:
     assert "lookback" in raised.value.remedy
 
 
+def test_a_lookback_shorter_than_the_window_is_refused(shop: Shop) -> None:
+    shop.edit("gold/daily.yaml", "lookback: 6 days", "lookback: 5 days")
+    with pytest.raises(SqlError, match="window-reach: this window looks 6 days before") as raised:
+        catalog.load(shop.domain)
+    assert raised.value.remedy == "declare reads: silver.orders: {lookback: 6 days}"
+    shop.edit("gold/daily.yaml", "lookback: 5 days", "lookahead: 5 days")
+    with pytest.raises(SqlError, match=r"but silver\.orders is not read before the partition"):
+        catalog.load(shop.domain)
+
+
+def test_rules_that_nobody_evaluates_are_listed(shop: Shop) -> None:
+    assert catalog.unevaluated(shop.domain) == []
+    shop.edit(
+        "silver/orders.yaml",
+        "expect_table_row_count_to_be_between",
+        "expect_table_row_count_to_equal_other_table",
+    )
+    assert catalog.lint(shop.domain) == []
+    ((table, rule),) = catalog.unevaluated(shop.domain)
+    assert (table.short, rule.id) == ("silver.orders", "any_orders")
+
+
 def test_every_complaint_is_collected(shop: Shop) -> None:
     shop.edit("gold/daily.sql", "count(*)", "count(nothing)")
     shop.edit("gold/countries.sql", "count(*)", "count(nobody)")

@@ -106,6 +106,80 @@ class TestRefused:
         assert path == "t.yaml"
         assert line in (None, int(at))
 
+    @pytest.mark.parametrize(
+        ("kind", "kwargs", "found", "hint"),
+        [
+            (
+                "column_value_to_be_between",
+                "column: n, min_value: 1",
+                "no 'expect_column_value_to_be_between'",
+                "did you mean 'expect_column_values_to_be_between'?",
+            ),
+            ("nothing_like_it_at_all_zz", "column: n", "Great Expectations has no", "Rules"),
+            ("column_values_to_be_between", "column: n, min_value: zero", "n is INTEGER", "number"),
+            ("column_max_to_be_between", "column: n, max_value: 2e3", "'2e3', but", "e+3"),
+            ("column_values_to_be_between", "column: n, max_value: true", "True, but", "number"),
+            ("column_values_to_be_between", "column: n, max_value: .inf", "inf, but", "number"),
+            ("column_values_to_be_between", "column: s, min_value: 1", "s is VARCHAR", "quotes"),
+            ("column_values_to_be_between", "column: s, min_value: 2024-01-01", "2024-01-01", "in"),
+            ("column_max_to_be_between", "column: d, max_value: 5", "d is DATE", "2013-03-05"),
+            ("column_min_to_be_between", "column: ts, max_value: soon", "'soon'", "zone"),
+            ("column_mean_to_be_between", "column: n, max_value: low", "a number", "number"),
+            ("column_mean_to_be_between", "column: s, max_value: 1", "mean of text", "numbers"),
+            ("table_row_count_to_be_between", "min_value: many", "'many'", "number"),
+            ("column_value_lengths_to_be_between", "column: s, max_value: a", "'a'", "number"),
+            ("column_value_lengths_to_be_between", "column: n, max_value: 1", "text", "VARCHAR"),
+            ("column_values_to_match_regex", "column: n, regex: '1'", "text", "VARCHAR"),
+            ("column_values_to_be_in_set", "column: s, value_set: [NO]", "False in", "quotes"),
+            ("column_values_to_be_in_set", "column: n, value_set: [1, a]", "'a' in", "number"),
+            ("column_values_to_be_in_set", "column: s, value_set: abc", "'abc'", "a list"),
+            ("compound_columns_to_be_unique", "column_list: n", "'n'", "a list"),
+            ("column_values_to_be_null", "column: n, mostly: most", "'most'", "share"),
+        ],
+    )
+    def test_a_rule_that_could_not_be_evaluated(
+        self, kind: str, kwargs: str, found: str, hint: str
+    ) -> None:
+        columns = {"n": "INTEGER", "s": "VARCHAR", "d": "DATE", "ts": "TIMESTAMPTZ"}
+        with pytest.raises(ContractError) as raised:
+            parse(contract("silver", "t", columns, "", rule("mine", kind, kwargs)), "t.yaml")
+        assert "rule mine" in raised.value.found
+        assert found in raised.value.found
+        assert hint in raised.value.remedy
+        assert raised.value.file == "t.yaml:16"
+
+    @pytest.mark.parametrize(
+        ("kind", "kwargs"),
+        [
+            ("column_values_to_be_between", "column: n, min_value: -1, max_value: 2.5"),
+            ("column_values_to_be_between", "column: n, min_value: 2e3"),
+            ("column_values_to_be_between", "column: s, min_value: '2024-01-01'"),
+            ("column_values_to_be_between", "column: d, min_value: 2024-01-01, max_value: null"),
+            ("column_max_to_be_between", "column: ts, max_value: '2024-01-01T00:00:00Z'"),
+            ("column_max_to_be_between", "column: ts, max_value: 2024-01-01"),
+            ("column_values_to_be_in_set", "column: s, value_set: ['NO', null]"),
+            ("column_value_lengths_to_be_between", "column: s, max_value: 2"),
+        ],
+    )
+    def test_but_not_one_that_can_be(self, kind: str, kwargs: str) -> None:
+        columns = {"n": "INTEGER", "s": "VARCHAR", "d": "DATE", "ts": "TIMESTAMPTZ"}
+        (made,) = parse(
+            contract("silver", "t", columns, "", rule("mine", kind, kwargs)), "t.yaml"
+        ).rules
+        assert made.scope != "unsupported"
+
+    @pytest.mark.parametrize(
+        ("old", "new", "hint"),
+        [
+            ("{type: expect_table", "{tpye: expect_table", "implementation: {type"),
+            ("engine: greatExpectations", "engine: great_expectations", "greatExpectations"),
+            (", kwargs: {max_value", ", kwarg: {max_value", "did you mean 'kwargs'?"),
+        ],
+    )
+    def test_an_entry_that_would_never_be_evaluated(self, old: str, new: str, hint: str) -> None:
+        error = refused(old, new)
+        assert hint in error.remedy
+
     def test_waivers_need_a_rule_a_date_a_name_and_a_reason(self) -> None:
         waiver = "waivers: [{rule: %s, until: 2026-12-31, by: me@example.org, because: known}]\n    rows:"
         assert edited("rows:", waiver % "any_orders").lake.waivers[0].until == dt.date(2026, 12, 31)

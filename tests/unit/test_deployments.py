@@ -39,6 +39,12 @@ def problems(tmp_path: Path, text: str) -> list[str]:
     (tmp_path / "flows" / "elt.py").write_text(
         "import nowhere_to_be_found\n\ndef elt(domain: str = 'flights', *, force: bool = False): ...\n"
     )
+    (tmp_path / "flows" / "train.py").write_text("def train(model: str, domain: str = ''): ...\n")
+    (tmp_path / "flows" / "own.py").write_text("def elt(domain: str, model: str): ...\n")
+    for domain, model in (("flights", "late_arrival"), ("shop", "churn")):
+        (tmp_path / "jobs" / domain / "silver").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "jobs" / domain / "models").mkdir(exist_ok=True)
+        (tmp_path / "jobs" / domain / "models" / f"{model}.yaml").touch()
     (tmp_path / "prefect.yaml").write_text(text)
     prefix = f"{tmp_path}/prefect.yaml:"
     return [str(p).removeprefix(prefix) for p in lint(tmp_path / "prefect.yaml")]
@@ -52,6 +58,12 @@ def test_a_right_file_has_no_problems(tmp_path: Path) -> None:
     ("right", "wrong", "expected"),
     [
         ("deployments:", "deployment:", "2: unknown key 'deployment'; did you mean 'deployments'?"),
+        ("    schedules:", "    schedule:", "7: unknown key 'schedule'; did you mean 'schedules'?"),
+        (
+            "    parameters: {domain: flights}",
+            "    parameters: {domain: fligths}",
+            "6: there is no domain 'fligths'; did you mean 'flights'?",
+        ),
         (" tags:", " tag:", "5: unknown key 'tag'; did you mean 'tags'?"),
         (
             "concurrency_limit:",
@@ -98,6 +110,41 @@ def test_each_slip_is_named_with_its_line(
     assert right in GOOD
     found = problems(tmp_path, GOOD.replace(right, wrong, 1))
     assert any(line.startswith(expected) for line in found), found
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ("model: late_arrival", []),
+        ("model: late_arrival, domain: flights", []),
+        (
+            "model: late_arival",
+            ["6: there is no model 'late_arival'; did you mean 'late_arrival'?"],
+        ),
+        (
+            "model: churn, domain: flights",
+            ["6: there is no model 'churn'; known: late_arrival"],
+        ),
+        ('model: "{{ event.payload.model }}"', []),
+    ],
+)
+def test_models_are_those_that_are_declared(
+    tmp_path: Path, parameters: str, expected: list[str]
+) -> None:
+    text = GOOD.replace("elt.py:elt", "train.py:train").replace("domain: flights", parameters, 1)
+    assert problems(tmp_path, text) == expected
+
+
+def test_parameters_of_other_flows_may_mean_anything(tmp_path: Path) -> None:
+    text = GOOD.replace("elt.py:elt", "own.py:elt")
+    assert problems(tmp_path, text.replace("domain: flights", "domain: a, model: b", 1)) == []
+
+
+def test_where_no_domain_is_declared(tmp_path: Path) -> None:
+    problems(tmp_path, GOOD)
+    (tmp_path / "jobs").rename(tmp_path / "elsewhere")
+    (problem,) = lint(tmp_path / "prefect.yaml")
+    assert "no folder with bronze/" in problem.found and problem.file.endswith(":3")
 
 
 def test_the_same_deployment_twice(tmp_path: Path) -> None:

@@ -77,7 +77,12 @@ def built(root: Path, *files: Path) -> Lake:
         (["1", "-2", "30"], "INTEGER", "-2", None),
         (["1", "3000000000"], "BIGINT", "1", None),
         (["1", "2.5", "1e3", ".5"], "DOUBLE", "0.5", None),
-        (["1", "99999999999999999999999"], "DOUBLE", "1.0", None),
+        (["1", "99999999999999999999999"], "VARCHAR", "1", "would lose digits"),
+        (["9007199254740993", "9223372036854775807"], "BIGINT", "9007199254740993", None),
+        (["9007199254740993", "0.5"], "VARCHAR", "0.5", "would lose digits"),
+        (["9007199254740991", "0.5", "1e300"], "DOUBLE", "0.5", None),
+        (["9,007,199,254,740,993", "12"], "VARCHAR", "12", "would lose digits"),
+        (["x" * 40, "9" * 400], "VARCHAR", None, None),
         (["1,234.50", "12"], "DOUBLE", "12.0", "one thousand"),
         (["1.234,50", "12"], "DOUBLE", "12.0", "one thousand"),
         (["12,5", "1,25"], "DOUBLE", "1.25", "one thousand"),
@@ -231,11 +236,24 @@ def test_the_records_of_a_document(document: Any, records: str | None, tmp_path:
     assert seen.columns[0].name == "a" and seen.columns[0].type == "INTEGER"
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("keys", [["3040051", "3040052"], [f"w{n}" for n in range(300)]])
+def test_a_map_of_records_is_told(keys: list[str], indent: int | None, tmp_path: Path) -> None:
+    records = {key: {"a": 1, "lines": [{"b": 2}]} for key in keys}
+    file = put(tmp_path, "f.json", json.dumps(records, indent=indent))
+    with pytest.raises(LakehouseError, match="a map of records") as refused:
+        survey([file], {})
+    assert "write a record a line" in refused.value.remedy
+    lines = "".join(json.dumps({"key": k} | v) + "\n" for k, v in records.items())
+    assert survey([put(tmp_path, "f.jsonl", lines)], {}).rows == len(keys)
+
+
 def test_parquet_keeps_its_types(tmp_path: Path) -> None:
     table = pa.table(
         {
             "Id": pa.array([1, 2], pa.int64()),
             "small": pa.array([1, 2], pa.int8()),
+            "exact": pa.array([2**53 + 1, 2**53 + 2]).cast(pa.decimal128(38, 0)),
             "x": [1.5, None],
             "moment": pa.array([0, 1000], pa.timestamp("ns")),
             "s": pa.array(["a", "b"]).dictionary_encode(),
@@ -248,11 +266,13 @@ def test_parquet_keeps_its_types(tmp_path: Path) -> None:
     assert kinds == {
         "id": "BIGINT",
         "small": "INTEGER",
+        "exact": "BIGINT",
         "x": "DOUBLE",
         "moment": "TIMESTAMPTZ",
         "s": "VARCHAR",
     }
     assert "column list" in seen.skipped and seen.key == ("id",)
+    assert seen.column("exact").distinct == 2
 
 
 # --- keys, times, partitions ------------------------------------------------------------------
@@ -297,6 +317,34 @@ def test_key_and_time_may_be_known(tmp_path: Path) -> None:
     assert not catalog.lint(declare(seen, tmp_path))
     with pytest.raises(LakehouseError, match="there are order_id, day, n"):
         survey([file], {}, key=["nope"])
+
+
+def test_long_ids_keep_their_rows(tmp_path: Path) -> None:
+    lines = [[str(10**19 + n), str(n)] for n in range(300)]
+    file = put(tmp_path, "f.csv", rows(["k", "n"], *lines))
+    declare(survey([file], {}, key=["k"]), tmp_path)
+    lake = built(tmp_path, file)
+    (kept,) = query.run(lake, "SELECT count(DISTINCT k) AS n FROM silver.t").to_pylist()
+    assert kept["n"] == 300
+
+
+def test_numbers_that_are_written_in_several_ways_are_no_key(tmp_path: Path) -> None:
+    file = put(tmp_path, "f.csv", rows(["k", "v"], ["1", "a"], ["1.0", "b"], ["2.5", "c"]))
+    with pytest.raises(LakehouseError, match="3 different texts are 2 different numbers"):
+        survey([file], {}, key=["k"])
+    other = put(tmp_path, "g.csv", rows(["k", "v"], ["1.5", "a"], ["1.5", "b"], ["2.5", "c"]))
+    assert survey([other], {}, key=["k"]).keyed == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "purpose"),
+    [(["n"], "One row per n and month."), (["n", "day"], "One row per n, day.")],
+)
+def test_a_key_within_a_month_is_told(key: list[str], purpose: str, tmp_path: Path) -> None:
+    file = put(tmp_path, "f.csv", rows(["order_id", "day", "n"], *orders(20)))
+    seen = survey([file], {}, key=key, time="day")
+    made = catalog.load(declare(seen, tmp_path)).table("silver.t").contract
+    assert made.description == purpose
 
 
 def test_values_that_name_people_are_not_written_down(tmp_path: Path) -> None:
@@ -409,6 +457,20 @@ class TestCommand:
         assert self.lake("import", "d", "t", "f.csv") == 1
         assert "never overwritten" in capsys.readouterr().err
         assert {f: f.read_bytes() for f in before} == before
+
+    def test_it_notes_a_key_within_a_month_and_how_to_land_files_of_one_name(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for month in ("2024-03", "2024-04"):
+            (tmp_path / month).mkdir()
+            put(tmp_path, f"{month}/t.csv", rows(["k", "day"], ["1", f"{month}-01"]))
+        words = ("2024-03/t.csv", "2024-04/t.csv", "--key", "k")
+        assert self.lake("import", "d", "t", *words, "--time", "day") == 0
+        said = capsys.readouterr().out
+        assert "note: one row per k and month" in said
+        assert "lake land d t 2024-04/t.csv --as 2024-04_t.csv\n" in said
+        assert self.lake("import", "d", "u", *words) == 0
+        assert "one row per" not in capsys.readouterr().out
 
     def test_json(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         put(tmp_path, "f.csv", "a;b\n1;x\n")

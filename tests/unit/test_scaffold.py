@@ -125,7 +125,7 @@ class TestCommands:
         said = capsys.readouterr().out
         assert "bronze/orders.yaml" in said and "lake land market" in said
         assert self.lake("land", "market", "--month", "2026-01") == 0
-        assert "1 files landed" in capsys.readouterr().out
+        assert "1 file landed" in capsys.readouterr().out
         assert self.lake("new", "market") == 1
 
     def test_land_puts_a_table_s_files_where_its_contract_looks(
@@ -141,3 +141,42 @@ class TestCommands:
         assert self.lake("land", "market", "silver.orders", "more.csv") == 1
         assert self.lake("land", "market", "nothing", "more.csv") == 1
         assert self.lake("land", "market", "orders") == 2
+
+    def test_land_tells_files_of_one_name_apart(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self.lake("new", "market")
+        first, second = (tmp_path / month / "t.csv" for month in ("2024-03", "2024-04"))
+        for file in (first, second):
+            file.parent.mkdir()
+            file.write_text(f"order_id\n{file.parent.name}\n")
+        place = tmp_path / "lake/landing/market/orders"
+        assert self.lake("land", "market", "orders", str(first), str(second)) == 1
+        assert "--as 2024-04_t.csv" in capsys.readouterr().err
+        assert not place.exists()
+        for words, said in [
+            ([first, first], "1 file landed"),
+            ([first], "all have landed before"),
+            ([second, "--as", "2024-04_t.csv"], "1 file landed"),
+            ([second], "1 replaced: t.csv"),
+        ]:
+            assert self.lake("land", "market", "orders", *map(str, words)) == 0
+            assert said in capsys.readouterr().out
+        assert {f.name: f.read_text() for f in place.iterdir()} == {
+            "t.csv": "order_id\n2024-04\n",
+            "2024-04_t.csv": "order_id\n2024-04\n",
+        }
+        assert self.lake("land", "market", "orders", str(first), "--as", "../t.csv") == 1
+        assert self.lake("land", "market", "orders", str(first), str(second), "--as", "t.csv") == 2
+
+    def test_a_landing_zone_that_takes_nothing_is_told(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self.lake("new", "market")
+        (tmp_path / "lake").mkdir()
+        (tmp_path / "lake/landing").write_text("a file where the folder should be")
+        (tmp_path / "more.csv").write_text("order_id\n")
+        for words in (["market"], ["market", "orders", "more.csv"]):
+            assert self.lake("land", *words) == 1
+            said = capsys.readouterr().err
+            assert said.startswith("StorageError: land files") and "LAKE_LANDING" in said

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 
 from lakehouse.sql import Finding, Input, lint, parse
@@ -31,7 +33,17 @@ LANDED = Input(
     partition="month",
 )
 WIDE = Input(T.columns, T.key, T.partition, widened=True)
-INPUTS = {"silver.t": T, "silver.dim": DIM, "bronze.t": LANDED, "silver.wide": WIDE}
+DAY, NONE = dt.timedelta(days=1), dt.timedelta(0)
+BACK = Input(T.columns, T.key, T.partition, True, 28 * DAY, NONE)
+AHEAD = Input(T.columns, T.key, T.partition, True, NONE, 2 * DAY)
+INPUTS = {
+    "silver.t": T,
+    "silver.dim": DIM,
+    "bronze.t": LANDED,
+    "silver.wide": WIDE,
+    "silver.back": BACK,
+    "silver.ahead": AHEAD,
+}
 
 
 def findings(
@@ -332,6 +344,48 @@ def test_a_window_stays_in_the_partition_or_a_lookback_is_declared() -> None:
         == ()
     )
     assert findings(text.format(""), output) == ()
+
+
+_RANGE = "sum(i) OVER (PARTITION BY s ORDER BY {} RANGE BETWEEN {} AND {})"
+_28 = "INTERVAL 28 DAYS PRECEDING"
+
+
+@pytest.mark.parametrize(
+    ("table", "window", "remedy"),
+    [
+        ("back", _RANGE.format("d", _28, "CURRENT ROW"), None),
+        ("back", _RANGE.format("d", "INTERVAL '4' WEEK PRECEDING", "CURRENT ROW"), None),
+        ("back", _RANGE.format("d", "INTERVAL 29 DAYS PRECEDING", "CURRENT ROW"), "29 days"),
+        ("back", _RANGE.format("ts", "INTERVAL 673 HOURS PRECEDING", "CURRENT ROW"), "673 hours"),
+        ("back", _RANGE.format("d", "INTERVAL 1 MONTH PRECEDING", "CURRENT ROW"), "31 days"),
+        ("back", _RANGE.format("d", "INTERVAL 1 YEAR PRECEDING", "CURRENT ROW"), "366 days"),
+        ("back", _RANGE.format("j", "99 PRECEDING", "1 PRECEDING"), None),
+        ("back", _RANGE.format("d", "UNBOUNDED PRECEDING", "CURRENT ROW"), None),
+        ("back", _RANGE.format("d", _28, "INTERVAL 1 DAY FOLLOWING"), "lookahead: 1 day}"),
+        ("back", _RANGE.format("d", "CURRENT ROW", "UNBOUNDED FOLLOWING"), "lookahead: …"),
+        ("back", _RANGE.format("d DESC", "CURRENT ROW", "INTERVAL 9 DAYS FOLLOWING"), None),
+        ("back", "lag(i) OVER (PARTITION BY s ORDER BY d, id)", None),
+        ("back", "lead(i) OVER (PARTITION BY s ORDER BY d DESC, id)", None),
+        ("back", "lead(i) OVER (PARTITION BY s, month ORDER BY d, id)", None),
+        ("back", "lead(i) OVER (PARTITION BY s ORDER BY d, id)", "lookahead: …"),
+        ("back", "lead(i) OVER w", "lookahead: …"),
+        ("ahead", "lead(i) OVER (PARTITION BY s ORDER BY d, id)", None),
+        ("ahead", "lag(i) OVER (PARTITION BY s ORDER BY d, id)", "lookback: …"),
+        ("ahead", _RANGE.format("d", "CURRENT ROW", "INTERVAL 2 DAYS FOLLOWING"), None),
+        ("ahead", _RANGE.format("d", "CURRENT ROW", "INTERVAL 3 DAYS FOLLOWING"), "3 days"),
+        ("ahead", _RANGE.format("d", _28, "CURRENT ROW"), "lookback: 28 days}"),
+        # In no order a window looks at all there is: how far is not written.
+        ("back", "sum(i) OVER (PARTITION BY s)", None),
+    ],
+)
+def test_a_window_looks_no_farther_than_its_inputs_are_read(
+    table: str, window: str, remedy: str | None
+) -> None:
+    named = " WINDOW w AS (PARTITION BY s ORDER BY d, id)" if "OVER w" in window else ""
+    text = f"WITH one AS (SELECT * FROM silver.{table}) SELECT {window} AS v, month FROM one{named}"
+    found = findings(text, {"v": "BIGINT", "month": "DATE"}, partition="month")
+    assert {f.code for f in found} == ({"window-reach"} if remedy else set())
+    assert all(remedy and remedy in f.remedy and f"silver.{table}" in f.message for f in found)
 
 
 def test_a_window_over_a_whole_dimension_needs_no_lookback() -> None:
