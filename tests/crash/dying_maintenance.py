@@ -10,6 +10,7 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from dying_build import dying
 from racing_builder import OpenShop
@@ -35,10 +36,11 @@ def maintain(shop: OpenShop, pinned: int) -> maintenance.Done:
     """Maintain a shop eight days from now, one version held."""
     lake = shop.lake()
     pin = Pin("shop.silver.orders", pinned, "a model")
-    maintenance.of_models = lambda lake, told: (pin,)
     domain = lake.domain("shop")
     then = ledger.now() + dt.timedelta(days=8)
-    return maintenance.maintain(lake, domain, maintenance.plan(lake, domain, now=then))
+    # Undone at the end: the tests call this in their own process, too.
+    with mock.patch.object(maintenance, "of_models", lambda lake, told: (pin,)):
+        return maintenance.maintain(lake, domain, maintenance.plan(lake, domain, now=then))
 
 
 if __name__ == "__main__":
