@@ -39,7 +39,7 @@ def maintain(shop: OpenShop, pinned: int) -> maintenance.Done:
     domain = lake.domain("shop")
     then = ledger.now() + dt.timedelta(days=8)
     # Undone at the end: the tests call this in their own process, too.
-    with mock.patch.object(maintenance, "of_models", lambda lake, told: (pin,)):
+    with mock.patch.object(maintenance, "of_models", return_value=(pin,)):
         return maintenance.maintain(lake, domain, maintenance.plan(lake, domain, now=then))
 
 
