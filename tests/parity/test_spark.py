@@ -171,3 +171,12 @@ def test_sql_that_fails_names_its_file(tmp_path: Path) -> None:
         shop.build(engine="spark")
     assert "customers.sql" in raised.value.remedy
     assert shop.snapshot("silver.customers").exists is False
+
+
+def test_a_path_with_a_space_and_a_percent_sign(tmp_path: Path) -> None:
+    shop = Shop(tmp_path / "my 100% lake", ["bronze.customers", "silver.customers"])
+    shop.customers("all", *CUSTOMERS, (None, "NO"))
+    shop.build(engine="spark")
+    assert shop.snapshot("silver.customers").rows == len(CUSTOMERS)
+    assert len(shop.rows("FROM silver.customers__quarantine")) == 1
+    assert shop.todo() == {}
