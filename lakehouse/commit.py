@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from lakehouse import snapshot as snapshots
 from lakehouse.catalog import Table
 from lakehouse.engines.base import Staged, StagedFile
-from lakehouse.engines.writer import QUARANTINE_COLUMNS
+from lakehouse.engines.writer import QUARANTINE_COLUMNS, quarantine_of
 from lakehouse.snapshot import File, Snapshot
 from lakehouse.storage import Storage
 from lakehouse.transaction import MAX_ACTIONS, Change, Form, Transaction
 
-__all__ = ["Commit", "append", "publish", "quarantine_of"]
+__all__ = ["Commit", "append", "publish"]
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,6 @@ class Commit:
     superseded: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     attempts: int = 0
-
-
-def quarantine_of(storage: Storage) -> Storage:
-    """The place of a table's quarantine."""
-    return Storage(
-        f"{storage.uri}__quarantine",
-        storage.endpoint,
-        storage.region,
-        storage.path_style,
-        storage.profile,
-    )
 
 
 def publish(

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 from lakehouse import snapshot as snapshots
 from lakehouse.build import Lake
 from lakehouse.catalog import Table, find
-from lakehouse.commit import quarantine_of
 from lakehouse.engines.base import Input, InputFile
 from lakehouse.engines.inputs import mount
-from lakehouse.engines.writer import QUARANTINE_COLUMNS
+from lakehouse.engines.writer import QUARANTINE_COLUMNS, quarantine_of
 from lakehouse.errors import CatalogError
 from lakehouse.ledger import TABLES as OPS
 from lakehouse.ledger import Ledger, schema_of

@@ -16,8 +16,8 @@ from shop import Shop
 
 from lakehouse import query
 from lakehouse import snapshot as snapshots
-from lakehouse.commit import quarantine_of
 from lakehouse.engines.base import StagedFile
+from lakehouse.engines.writer import quarantine_of
 from lakehouse.maintenance.rewriting import statistics
 from lakehouse.snapshot import Snapshot
 from lakehouse.storage import Storage

@@ -5,22 +5,23 @@ from __future__ import annotations
 import datetime as dt
 import json
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote as url_quote
 
 from lakehouse.audit import literal, quote
-from lakehouse.contract import LANDED_COLUMNS, digest
+from lakehouse.contract import LANDED_COLUMNS, Contract, digest
 from lakehouse.engines.base import Output, StagedFile, Task
 from lakehouse.engines.limits import held, unheld
 from lakehouse.planning import NO_ROWS
+from lakehouse.storage import Storage
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-__all__ = ["QUARANTINE_COLUMNS", "Writer", "statistic"]
+__all__ = ["QUARANTINE_COLUMNS", "Writer", "bounded", "measured", "quarantine_of", "statistic"]
 
 #: What a quarantine table has besides its table's columns, with DuckDB types.
 QUARANTINE_COLUMNS = {"_violations": "VARCHAR[]", "_build": "VARCHAR", "_raw": "VARCHAR"}
@@ -101,11 +102,7 @@ class Writer:
     def _stats(self, where: str, rows: int) -> str:
         """Delta statistics: exact bounds of key and time columns, in the log's own form."""
         contract = self.task.contract
-        told = {
-            name: kind
-            for name, kind in contract.types.items()
-            if name != self.column and (name in contract.key or kind in ("DATE", "TIMESTAMPTZ"))
-        }
+        told = {name: contract.types[name] for name in measured(contract)}
         if not rows or not told:
             return json.dumps({"numRecords": rows})
         asked = ", ".join(
@@ -118,7 +115,7 @@ class Writer:
         for i, name in enumerate(told):
             least, most, nulls, longest = found[4 * i : 4 * i + 4]
             null[name] = nulls
-            if _bounded(least, most) and (longest or 0) <= _LONGEST_STRING_STATISTIC:
+            if bounded(least, most) and (longest or 0) <= _LONGEST_STRING_STATISTIC:
                 low[name], high[name] = statistic(least), statistic(most)
         told_all = {"numRecords": rows, "minValues": low, "maxValues": high, "nullCount": null}
         return json.dumps(told_all, allow_nan=False)
@@ -138,7 +135,7 @@ class Writer:
         if not self.con.execute(f"SELECT count(*) FROM ({query})").fetchall()[0][0]:
             return ()
         path = f"build={build}/part-{uuid.uuid4().hex}.parquet"
-        root = f"{self.task.storage.root}__quarantine"
+        root = quarantine_of(self.task.storage).root
         size, rows = _write(self.con, query, self.filesystem, f"{root}/{path}")
         return (StagedFile(path, size, rows, None, json.dumps({"numRecords": rows})),)
 
@@ -152,7 +149,23 @@ class Writer:
         )
 
 
-def _bounded(*values: object) -> bool:
+def quarantine_of(storage: Storage) -> Storage:
+    """The place of a table's quarantine."""
+    return replace(storage, uri=f"{storage.uri}__quarantine")
+
+
+def measured(contract: Contract) -> tuple[str, ...]:
+    """The columns that statistics are kept of: keys and times, without the partition."""
+    part = contract.lake.partition
+    return tuple(
+        name
+        for name, kind in contract.types.items()
+        if not (part and name == part.column)
+        and (name in contract.key or kind in ("DATE", "TIMESTAMPTZ"))
+    )
+
+
+def bounded(*values: object) -> bool:
     """Whether both bounds can stand in the log: JSON has no infinity."""
     return all(v is not None and not (isinstance(v, float) and not isfinite(v)) for v in values)
 

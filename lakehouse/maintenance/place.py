@@ -10,8 +10,8 @@ from typing import Literal
 
 from lakehouse import ledger
 from lakehouse.catalog import Domain, Table
-from lakehouse.commit import quarantine_of
 from lakehouse.contract import Retention
+from lakehouse.engines.writer import quarantine_of
 from lakehouse.errors import CatalogError
 from lakehouse.lake import Lake
 from lakehouse.storage import Storage

@@ -15,8 +15,8 @@ from lakehouse import snapshot as snapshots
 from lakehouse.build import Session
 from lakehouse.build.table import stage_targets, still_wanted
 from lakehouse.catalog import Table
-from lakehouse.commit import quarantine_of
 from lakehouse.engines.base import Staged
+from lakehouse.engines.writer import quarantine_of
 from lakehouse.errors import CommitConflict, CommitError, PlanError, SchemaChangeError
 from lakehouse.planning import Action
 

@@ -6,38 +6,20 @@ import datetime as dt
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 from urllib.parse import quote as url_quote
 
 from lakehouse import snapshot as snapshots
-from lakehouse.contract import Contract
 from lakehouse.engines.base import Output, StagedFile, Task
-from lakehouse.engines.writer import statistic
+from lakehouse.engines.writer import bounded, measured, statistic
 from lakehouse.storage import Storage
 
-__all__ = ["kept_out", "marker", "measured", "published", "quarantine_place"]
+__all__ = ["kept_out", "marker", "published"]
 
 #: Spark cuts strings to this length in statistics.
 _CUT = 32
 #: Spark's statistics of times are cut to milliseconds.
 _MILLISECOND = dt.timedelta(milliseconds=1)
-
-
-def measured(contract: Contract) -> tuple[str, ...]:
-    """The columns that statistics are kept of: keys and times, without the partition."""
-    part = contract.lake.partition
-    return tuple(
-        name
-        for name, kind in contract.types.items()
-        if not (part and name == part.column)
-        and (name in contract.key or kind in ("DATE", "TIMESTAMPTZ"))
-    )
-
-
-def quarantine_place(storage: Storage) -> Storage:
-    """The place of a table's quarantine."""
-    return replace(storage, uri=f"{storage.uri}__quarantine")
 
 
 def published(place: Storage, task: Task) -> dict[str, tuple[StagedFile, ...]]:
@@ -114,7 +96,7 @@ def _statistics(add: Mapping[str, Any], columns: tuple[str, ...]) -> str:
         if (nulls := add.get(f"null_count.{name}")) is not None:
             null[name] = nulls
         least, most = add.get(f"min.{name}"), add.get(f"max.{name}")
-        if least is None or most is None or (isinstance(most, str) and len(most) >= _CUT):
+        if not bounded(least, most) or (isinstance(most, str) and len(most) >= _CUT):
             continue
         if isinstance(most, dt.datetime):
             most += _MILLISECOND

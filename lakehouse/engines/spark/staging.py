@@ -22,11 +22,10 @@ from lakehouse.engines.spark.failing import failing
 from lakehouse.engines.spark.files import (
     kept_out,
     marker,
-    measured,
     published,
-    quarantine_place,
 )
 from lakehouse.engines.spark.inputs import mount, over_views, quote, view
+from lakehouse.engines.writer import measured, quarantine_of
 from lakehouse.errors import EngineError
 from lakehouse.planning import NO_ROWS
 from lakehouse.storage import Storage
@@ -280,7 +279,7 @@ class _Run:
             f"SELECT {held(contract)}, _violations, {build} AS _build, {unheld(contract)} AS _raw, "
             f"{build} AS {BUILD} FROM _audited WHERE len(_violations) > 0"
         )
-        place = quarantine_place(self.task.storage).at("staging", self.id)
+        place = quarantine_of(self.task.storage).at("staging", self.id)
         frame = self.spark.sql(sql.expression(query, contract.types)).repartition(BUILD)
         _save(frame, (BUILD,), place, ())
         return kept_out(place)
