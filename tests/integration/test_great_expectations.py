@@ -248,5 +248,7 @@ def test_the_names_that_a_contract_may_use_are_those_that_are_registered() -> No
     import great_expectations.expectations  # noqa: F401
     from great_expectations.expectations import registry
 
-    assert sorted(EXPECTATIONS) == sorted(registry.list_registered_expectation_implementations())
+    # Our own is registered as soon as another test has published Data Docs in this process.
+    theirs = {*registry.list_registered_expectation_implementations()} - {"lakehouse_rule"}
+    assert sorted(EXPECTATIONS) == sorted(theirs)
     assert EXPECTATIONS > ROW_RULES | TABLE_RULES
