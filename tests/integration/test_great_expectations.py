@@ -244,6 +244,7 @@ def test_same_verdict_and_numbers(
             assert ours.measured.value == pytest.approx(seen)
 
 
+@pytest.mark.filterwarnings("ignore:module 'sre_:DeprecationWarning")
 def test_the_names_that_a_contract_may_use_are_those_that_are_registered() -> None:
     import great_expectations.expectations  # noqa: F401
     from great_expectations.expectations import registry
