@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lakehouse.build import Session
     from lakehouse.catalog import Table
     from lakehouse.engines.base import Staged
-    from lakehouse.ledger import BuildRow
+    from lakehouse.ops import BuildRow
     from lakehouse.planning import Target
 
 _MODULE = "benchmarks.plan"
@@ -143,9 +143,9 @@ def _content(key: str) -> str:
 
 
 def _row(session: Session, table: Table, staged: Staged, target: Target, version: int) -> BuildRow:
-    from lakehouse import ledger
+    from lakehouse import ledger, ops
 
-    return ledger.BuildRow(
+    return ops.BuildRow(
         run=session.run,
         table=table.name,
         key=staged.key,

@@ -23,7 +23,7 @@ from lakehouse import build as builds
 from lakehouse.build import Session, TableResult, open_lake
 from lakehouse.build.submitter import routed
 from lakehouse.errors import CommitError, SchemaChangeError, StorageError, UnsafeStoreError
-from lakehouse.ledger import AuditRow
+from lakehouse.ops import AuditRow
 from lakehouse.planning import Plan
 from lakehouse.stack import settings_with_stack
 

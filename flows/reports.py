@@ -17,7 +17,7 @@ from lakehouse import validation
 from lakehouse.build import Session, TableResult
 from lakehouse.cli.screen import size
 from lakehouse.engines.spark.running import Running
-from lakehouse.ledger import AuditRow
+from lakehouse.ops import AuditRow
 from lakehouse.planning import Action, Plan, Reason, Target
 from lakehouse.stack.docs import address
 from lakehouse.training.job import Trained

@@ -15,8 +15,8 @@ from lakehouse.engines.base import Input, InputFile
 from lakehouse.engines.inputs import mount
 from lakehouse.engines.writer import QUARANTINE_COLUMNS, quarantine_of
 from lakehouse.errors import CatalogError
-from lakehouse.ledger import TABLES as OPS
-from lakehouse.ledger import Ledger, schema_of
+from lakehouse.ledger import Ledger
+from lakehouse.ops import ROWS, schema_of
 from lakehouse.sql import MACROS
 from lakehouse.storage import Storage
 
@@ -132,7 +132,7 @@ def _mount(lake: Lake, con: duckdb.DuckDBPyConnection, name: str, cut: Cut) -> N
     try:
         table = find(lake.domains, base)
     except CatalogError as error:
-        close = difflib.get_close_matches(name, [f"ops.{t}" for t in OPS], n=1)
+        close = difflib.get_close_matches(name, [f"ops.{t}" for t in ROWS], n=1)
         if close:
             raise CatalogError(error.asked, error.found, f"did you mean {close[0]!r}?") from error
         raise
@@ -171,9 +171,9 @@ def _mount_ops(lake: Lake, con: duckdb.DuckDBPyConnection, name: str) -> None:
     import pyarrow.dataset as ds
 
     short = name.removeprefix("ops.")
-    if short not in OPS:
+    if short not in ROWS:
         raise CatalogError(
-            f"find the table {name!r}", "no such ops table", f"there are ops.{', ops.'.join(OPS)}"
+            f"find the table {name!r}", "no such ops table", f"there are ops.{', ops.'.join(ROWS)}"
         )
     place: Storage = lake.storage.at("ops", short)
     files = [f"{place.root}/{f.path}" for f in snapshots.read(place, name).files]

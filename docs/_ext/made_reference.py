@@ -171,13 +171,11 @@ def sql_forms() -> str:
 
 def ops_tables() -> str:
     """The tables of the ledger, column by column."""
-    from lakehouse import ledger
+    from lakehouse import ops
 
     made = []
-    rows_of = {"runs": ledger.RunRow, "builds": ledger.BuildRow, "audits": ledger.AuditRow}
-    for name in ledger.TABLES:
-        kind = rows_of[name]
-        told, schema = described(kind), ledger.schema_of(name)
+    for name, kind in ops.ROWS.items():
+        told, schema = described(kind), ops.schema_of(name)
         rows = [
             [code(f.name), code(schema.field(f.name).type), marked(told.get(f.name, ""))]
             for f in dataclasses.fields(kind)

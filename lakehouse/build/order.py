@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.build.results import TableResult
-from lakehouse.ledger import AuditRow, BuildRow
+from lakehouse.ops import AuditRow, BuildRow
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from lakehouse.catalog import Table
 from lakehouse.commit import Commit
 from lakehouse.engines.base import FileWarning, Staged
-from lakehouse.ledger import AuditRow
+from lakehouse.ops import AuditRow
 from lakehouse.units import counted
 
 __all__ = ["Blocked", "BuildResult", "Event", "TableResult", "of_commit", "told"]

@@ -19,7 +19,8 @@ from lakehouse.engines import routing
 from lakehouse.engines.base import Engine
 from lakehouse.lake import Lake
 from lakehouse.landing import Batch
-from lakehouse.ledger import AuditRow, BuildRow, Ledger
+from lakehouse.ledger import Ledger
+from lakehouse.ops import AuditRow, BuildRow
 from lakehouse.planning import Pending, Target, plan_table
 from lakehouse.snapshot import Snapshot
 

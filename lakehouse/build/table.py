@@ -16,7 +16,7 @@ from lakehouse.build.results import Blocked, Event, TableResult, of_commit
 from lakehouse.catalog import Table
 from lakehouse.engines.base import Input, InputFile, Output, Staged, Task
 from lakehouse.engines.routing import cores
-from lakehouse.ledger import BuildRow
+from lakehouse.ops import BuildRow
 from lakehouse.planning import Action, Pending, ReadFiles, Target
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import click
 from lakehouse import build as builds
 from lakehouse.build import BuildResult, Session
 from lakehouse.cli import screen
-from lakehouse.ledger import AuditRow
+from lakehouse.ops import AuditRow
 from lakehouse.planning import Action, Plan, Reason, Target
 
 __all__ = ["build", "plan", "publish_docs", "show_built"]

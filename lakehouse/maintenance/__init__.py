@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from lakehouse import ledger
+from lakehouse import ledger, ops
 from lakehouse.build.results import Event
 from lakehouse.catalog import Domain
 from lakehouse.errors import LakehouseError
@@ -116,7 +116,7 @@ def maintain(
     return Done(run, todo, done)
 
 
-def _record(lake: Lake, row: ledger.RunRow, failure: LakehouseError | None) -> None:
+def _record(lake: Lake, row: ops.RunRow, failure: LakehouseError | None) -> None:
     try:
         Ledger(lake.storage).record(row)
     except LakehouseError:

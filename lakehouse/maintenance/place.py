@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lakehouse import ledger
+from lakehouse import ops
 from lakehouse.catalog import Domain, Table
 from lakehouse.contract import Retention
 from lakehouse.engines.writer import quarantine_of
@@ -68,10 +68,10 @@ def places(lake: Lake, domain: Domain, select: Sequence[str] = ()) -> tuple[tupl
     """
     named = [name for name in select if not name.startswith("ops.")]
     tables = [domain.table(name) for name in named] if select else domain.order
-    ops = [f"ops.{name}" for name in ledger.TABLES]
-    for name in set(select) - {*named, *ops}:
-        raise CatalogError(f"find the table {name!r}", "no such ops table", ", ".join(ops))
-    wanted = [name for name in ops if name in select or not select]
+    own = [f"ops.{name}" for name in ops.ROWS]
+    for name in set(select) - {*named, *own}:
+        raise CatalogError(f"find the table {name!r}", "no such ops table", ", ".join(own))
+    wanted = [name for name in own if name in select or not select]
     return (*(_of_table(lake, table) for table in tables), *((_ops(lake, n),) for n in wanted))
 
 
@@ -85,4 +85,4 @@ def _of_table(lake: Lake, table: Table) -> tuple[Place, ...]:
 
 def _ops(lake: Lake, name: str) -> Place:
     short = name.removeprefix("ops.")
-    return Place(name, "ops", lake.storage.at("ops", short), types=ledger.types_of(short))
+    return Place(name, "ops", lake.storage.at("ops", short), types=ops.types_of(short))

@@ -13,7 +13,7 @@ import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
 
-from lakehouse.ledger import AuditRow
+from lakehouse.ops import AuditRow
 from lakehouse.validation.merged import RuleResult, merge
 
 __all__ = ["KEPT_RUNS", "RuleResult", "latest", "merge", "publish"]

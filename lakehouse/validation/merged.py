@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lakehouse.ledger import AuditRow
+from lakehouse.ops import AuditRow
 
 __all__ = ["RuleResult", "merge"]
 

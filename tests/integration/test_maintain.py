@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from scattered import age, place_of, rows_at, scatter, versions_of
 from shop import FEBRUARY, JANUARY, Shop
 
-from lakehouse import ledger, maintenance
+from lakehouse import ledger, maintenance, ops
 from lakehouse import snapshot as snapshots
 from lakehouse.cli import main
 from lakehouse.errors import CatalogError, CommitError, ModelError, StorageError
@@ -184,11 +184,11 @@ class TestCompaction:
     def test_the_ledger_becomes_one_file(self, orders: Shop) -> None:
         for _ in range(20):
             orders.build("silver.orders", force=True, partitions=["2026-02-01"])
-        rows = {n: sorted(Ledger(orders.lake().storage).rows(n), key=repr) for n in ledger.TABLES}
+        rows = {n: sorted(Ledger(orders.lake().storage).rows(n), key=repr) for n in ops.ROWS}
         assert todo(planned(orders, "ops.builds")) == {"ops.builds": {"compact": 21}}
         maintained(orders, "ops.builds", "ops.audits")
         assert len(snapshots.read(place_of(orders, "ops.builds"), "b").files) == 1
-        now = {n: sorted(Ledger(orders.lake().storage).rows(n), key=repr) for n in ledger.TABLES}
+        now = {n: sorted(Ledger(orders.lake().storage).rows(n), key=repr) for n in ops.ROWS}
         assert (now["builds"], now["audits"]) == (rows["builds"], rows["audits"])
         assert {r["kind"] for r in now["runs"]} == {"build", "maintain"}
 

@@ -14,7 +14,7 @@ import pytest
 from shop import Shop
 
 from lakehouse.build.order import Answer, Order, read_answer, read_order, write_answer, write_order
-from lakehouse.ledger import AuditRow
+from lakehouse.ops import AuditRow
 
 ROOT = Path(__file__).parents[2]
 STARTED = dt.datetime(2026, 7, 1, 12, 0, 0, 1, dt.UTC)

@@ -63,7 +63,7 @@ def test_rows_of_an_older_ledger_are_read_and_added_to(shop: Shop) -> None:
     import pyarrow as pa
     from deltalake import write_deltalake
 
-    from lakehouse.ledger import schema_of
+    from lakehouse.ops import schema_of
 
     schema = schema_of("builds")
     older = pa.schema([f for f in schema if f.name != "gates"])

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lakehouse import validation
-from lakehouse.ledger import AuditRow
+from lakehouse.ops import AuditRow
 from lakehouse.stack import process
 from lakehouse.stack.docs import address
 from lakehouse.stack.state import Record, Service, save
