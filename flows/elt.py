@@ -21,7 +21,6 @@ from flows.outcome import Built
 from flows.spark import OnSpark
 from lakehouse import build as builds
 from lakehouse.build import Session, TableResult, open_lake
-from lakehouse.build.submitter import routed
 from lakehouse.errors import CommitError, SchemaChangeError, StorageError, UnsafeStoreError
 from lakehouse.ops import AuditRow
 from lakehouse.planning import Plan
@@ -111,10 +110,10 @@ def _worth_another_try(_task: Any, _run: Any, state: State[Any]) -> bool:
 def build_table(session: Session, name: str, on_spark: OnSpark) -> State[TableResult]:
     """Build one table whose inputs are built, and tell of its commit."""
     log = get_run_logger()
-    engine, because = routed(session, name)
-    if engine:
-        log.info("%s goes to %s: %s", name, engine, because)
-    result = (on_spark if engine == "spark" else session).build_table(name)
+    planned = session.plan_table(name)
+    if planned.engine:
+        log.info("%s goes to %s: %s", name, planned.engine, planned.because)
+    result = (on_spark if planned.engine == "spark" else session).build_table(name, planned)
     state = outcome.of_table(result)
     for blocked in result.blocked:
         log.error("blocked: %s by rule %s: %s", blocked.partition, blocked.rule, blocked.detail)

@@ -16,7 +16,7 @@ from prefect.settings import (
 from flows import outcome
 from lakehouse import settings, stack
 
-__all__ = ["run"]
+__all__ = ["find_server", "run"]
 
 #: Prefect's own start-up limit of 20 s fails on a busy machine.
 _ALONE = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120"}
@@ -28,7 +28,7 @@ def run(flow: Flow[..., Any], *arguments: Any) -> int:
     Returns:
         The exit code: 0 done, 1 failed, 3 blocked.
     """
-    _prepare()
+    find_server()
     # A script that dies is seen by who started it; ending the heart's thread takes a second.
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         state: State[Any] = flow(*arguments, return_state=True)  # type: ignore[assignment]
@@ -36,8 +36,8 @@ def run(flow: Flow[..., Any], *arguments: Any) -> int:
     return outcome.exit_code(state)
 
 
-def _prepare() -> None:
-    """Prefect's settings, where neither the environment nor a profile names a server."""
+def find_server() -> None:
+    """Take the local stack's server, where neither the environment nor a profile names one."""
     if get_current_settings().api.url:
         return
     folder = settings.load().state

@@ -8,7 +8,7 @@ from pathlib import Path
 from prefect import get_run_logger
 
 from flows import reports
-from lakehouse.build import Session, TableResult
+from lakehouse.build import Planned, Session, TableResult
 from lakehouse.build.submitter import Submitter
 from lakehouse.engines.spark import running
 from lakehouse.engines.spark.running import Running
@@ -30,8 +30,8 @@ class OnSpark:
         self._submitter = Submitter(session, _JOB)
         self._shown: set[Running] = set()
 
-    def build_table(self, name: str) -> TableResult:
-        """Build one table whose inputs are built.
+    def build_table(self, name: str, planned: Planned) -> TableResult:
+        """Build one table whose inputs are built; a child plans again, in its own process.
 
         Raises:
             LakehouseError: As :func:`lakehouse.build.table.build_table`; and where Spark, or the
@@ -41,7 +41,7 @@ class OnSpark:
         if lake.settings.spark_submit:
             return self._submitter.build_table(name, say, self._show(name))
         self._show("")(running.look(lake.settings, lake.storage, say))
-        return self.session.build_table(name)
+        return self.session.build_table(name, planned)
 
     def close(self) -> None:
         """Stop the child that runs."""

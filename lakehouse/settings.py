@@ -40,6 +40,8 @@ class Settings(BaseSettings):
         worker_memory: The memory one target may use before it spills.
         threads: Targets built side by side; 0 means one per core.
         signing_key: Signs stored models; empty: ``<state>/keys/models.key``, made at first use.
+        notify_url: Where ``lake deploy`` has Prefect send word (POST, JSON) of runs and gates that
+            failed; empty for nowhere.
     """
 
     model_config = SettingsConfigDict(
@@ -67,6 +69,7 @@ class Settings(BaseSettings):
     worker_memory: ByteSize = ByteSize(2 * 1024**3)
     threads: int = Field(0, ge=0)
     signing_key: SecretStr | None = None
+    notify_url: SecretStr | None = None
 
     @field_validator("uri", "landing")
     @classmethod

@@ -83,7 +83,7 @@ def line_of(node: yaml.Node | None, at: Sequence[str | int]) -> int:
         if isinstance(node, yaml.MappingNode):
             written = {k.value: (k, v) for k, v in node.value}
             if str(key) not in written:
-                break
+                continue  # a missing key, or the name of the class that a part was taken for
             named, node = written[str(key)]
             line = named.start_mark.line + 1
         elif isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
@@ -108,14 +108,18 @@ def complaint(
     if first["type"] == "value_error":
         found, _, remedy = str(first["ctx"]["error"]).partition("; ")
         return at, found, remedy or "correct the value"
-    name = ".".join(map(str, at)) or "the file"
+    name = ".".join(str(key) for key in at if not str(key)[:1].isupper()) or "the file"
     return at, f"{name}: {first['msg']}", "correct the value"
 
 
 def _fields(model: type[BaseModel], at: Sequence[str | int]) -> set[str]:
+    alike: dict[str, type[BaseModel]] = {}
     for key in at:
         if isinstance(key, str) and key in model.model_fields:
-            model = next(_models(model.model_fields[key].annotation), model)
+            alike = {m.__name__: m for m in _models(model.model_fields[key].annotation)}
+            model = next(iter(alike.values()), model)
+        elif isinstance(key, str):
+            model = alike.get(key, model)
     return {field.alias or name for name, field in model.model_fields.items()}
 
 

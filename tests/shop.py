@@ -3,6 +3,9 @@
 bronze.orders (by month) → silver.orders ─┬→ gold.daily     (looks back a week)
 bronze.customers → silver.customers ──────┴→ gold.countries
 bronze.sales (by region) → silver.sales
+
+On demand also gold.fading, which Python makes of silver.orders (looks back a week) and
+silver.customers.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from lakehouse.settings import Settings
 from lakehouse.snapshot import Snapshot
 from lakehouse.snapshot import read as read_snapshot
 
-__all__ = ["FILES", "Shop", "contract"]
+__all__ = ["FILES", "PYTHON", "Shop", "contract"]
 
 _HEAD = """\
 apiVersion: v3.1.0
@@ -198,6 +201,55 @@ GROUP BY coalesce(c.country, '?'), o.order_month
 """,
 }
 
+#: A Python table, and what it imports.
+PYTHON: Mapping[str, str] = {
+    "gold/fading.yaml": contract(
+        "gold",
+        "fading",
+        {
+            "ordered": "DATE, primaryKey: true",
+            "weight": "DOUBLE",
+            "countries": "INTEGER",
+            "order_month": "DATE",
+        },
+        f"{_MONTH}\nreads:\n  silver.orders: {{lookback: 6 days}}\n  silver.customers: {{}}",
+        rule("weight_plausible", "column_values_to_be_between", "column: weight, max_value: 900"),
+    ),
+    "gold/fading.py": '''\
+"""Each day's orders of its last week, by a weight that halves every two days."""
+
+import pyarrow as pa
+
+from ..lib.halving import halved
+
+WEEK = 7
+
+
+def table(orders: pa.Table, silver_customers: pa.Table) -> pa.Table:
+    """Grain: one day of orders."""
+    homes = {row["customer"]: row["country"] for row in silver_customers.to_pylist()}
+    sold = orders.to_pylist()
+    made = []
+    for day in sorted({row["ordered"] for row in sold}):
+        week = [row for row in sold if 0 <= (day - row["ordered"]).days < WEEK]
+        weights = [halved(row["amount"] or 0, (day - row["ordered"]).days) for row in week]
+        countries = {homes.get(row["customer"]) for row in week} - {None}
+        made.append((day, sum(weights), len(countries), day.replace(day=1)))
+    columns = list(zip(*made)) or [[], [], [], []]
+    kinds = {
+        "ordered": pa.date32(),
+        "weight": pa.float64(),
+        "countries": pa.int64(),
+        "order_month": pa.date32(),
+    }
+    return pa.table([pa.array(c, k) for c, k in zip(columns, kinds.values())], names=list(kinds))
+''',
+    "lib/halving.py": """\
+def halved(amount: float, days: int, after: int = 2) -> float:
+    return amount * 0.5 ** (days / after)
+""",
+}
+
 #: What a shop's orders look like in their first two months.
 JANUARY = (("a1", "ann", 10, "2026-01-05"), ("a2", "bob", 20, "2026-01-30"))
 FEBRUARY = (("b1", "ann", 5, "2026-02-02"), ("b2", "cid", 7, "2026-02-20"))
@@ -218,10 +270,13 @@ class Shop:
     Args:
         root: An empty folder.
         tables: Files of :data:`FILES`, by prefix; all when empty.
+        python: With :data:`PYTHON`.
         overrides: Further settings, for example an S3 lake.
     """
 
-    def __init__(self, root: Path, tables: Sequence[str] = (), **overrides: object) -> None:
+    def __init__(
+        self, root: Path, tables: Sequence[str] = (), *, python: bool = False, **overrides: object
+    ) -> None:
         self.root, self.domain = root, root / "domains" / "shop"
         self.landing = root / "landing" / "shop"
         self.ticks = 0
@@ -229,6 +284,8 @@ class Shop:
         for name, text in FILES.items():
             if not tables or name.split(".")[0] in [t.replace(".", "/") for t in tables]:
                 self.write(name, text)
+        for name, text in PYTHON.items() if python else ():
+            self.write(name, text)
         defaults: dict[str, Any] = {
             "uri": (root / "lake").as_uri(),
             "landing": (root / "landing").as_uri(),
@@ -337,7 +394,7 @@ class Shop:
     def everything(self) -> dict[str, list[tuple[Any, ...]]]:
         """Every table's rows, sorted, without what names the files of one landing."""
         lake = self.lake()
-        tables = [t for t in TABLES if t in lake.domain("shop").tables]
+        tables = [t for t in (*TABLES, "gold.fading") if t in lake.domain("shop").tables]
         return {
             t: sorted(self.rows(f"FROM {t}"), key=repr) for t in tables if self.snapshot(t).files
         }

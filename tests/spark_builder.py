@@ -82,7 +82,10 @@ class SparkBuilder:
         until(lambda: not process.marked(self.mark), 60)
 
     def ask(self, **what: object) -> None:
-        """Ask for a build: arguments of ``Shop.build``, its tables by name."""
+        """Ask for a build: arguments of ``Shop.build``, its tables by name.
+
+        With ``goes_on`` an error is its answer, not its end.
+        """
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(what) + "\n")
         self.process.stdin.flush()
@@ -109,18 +112,25 @@ class SparkBuilder:
 def _serve(root: Path, options: dict[str, Any]) -> None:
     from racing_builder import OpenShop
 
+    from lakehouse.errors import LakehouseError
+
     shop = OpenShop(root, **options)
     for line in sys.stdin:
         asked = json.loads(line)
         if asked.pop("page", False):
             told: dict[str, Any] = {"page": _pages()}
         else:
-            tables = asked.pop("tables", ())
-            done = shop.build(*tables, **{"engine": "spark", **asked})
-            told = {
-                "run": done.run,
-                "changed": {t.table: [t.engine, t.version] for t in done.changed},
-            }
+            tables, goes_on = asked.pop("tables", ()), asked.pop("goes_on", False)
+            try:
+                done = shop.build(*tables, **{"engine": "spark", **asked})
+                told = {
+                    "run": done.run,
+                    "changed": {t.table: [t.engine, t.version] for t in done.changed},
+                }
+            except LakehouseError as error:
+                if not goes_on:
+                    raise
+                told = error.to_json()
         print(json.dumps(told), flush=True)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from lakehouse import catalog
 from lakehouse.build.results import Blocked, BuildResult, Event, TableResult
 from lakehouse.build.session import Session
+from lakehouse.build.table import Planned
 from lakehouse.catalog import Table
 from lakehouse.errors import LakehouseError
 from lakehouse.lake import Lake, open_lake
@@ -22,6 +23,7 @@ __all__ = [
     "BuildResult",
     "Event",
     "Lake",
+    "Planned",
     "Session",
     "TableResult",
     "build",
@@ -58,7 +60,7 @@ def plan(session: Session, select: Sequence[str] = ()) -> tuple[Plan, Mapping[st
 def _pending(table: Table, targets: Sequence[Target]) -> Pending:
     todo = [t for t in targets if t.action in (Action.build, Action.remove)]
     held = [t for t in targets if t.action in (Action.wait, Action.blocked)]
-    bronze = table.query is None
+    bronze = table.landed
     parted = table.contract.lake.partition is not None
     return Pending(
         rebuilt=frozenset()

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lakehouse import landing, ledger
+from lakehouse import landing, ledger, planning
 from lakehouse import snapshot as snapshots
 from lakehouse.build.results import Event, TableResult
-from lakehouse.build.table import build_table
+from lakehouse.build.table import Planned, build_table, plan_table
 from lakehouse.catalog import Domain, Table
 from lakehouse.engines import routing
 from lakehouse.engines.base import Engine
@@ -21,7 +21,7 @@ from lakehouse.lake import Lake
 from lakehouse.landing import Batch
 from lakehouse.ledger import Ledger
 from lakehouse.ops import AuditRow, BuildRow
-from lakehouse.planning import Pending, Target, plan_table
+from lakehouse.planning import Pending, Target
 from lakehouse.snapshot import Snapshot
 
 __all__ = ["Session"]
@@ -107,11 +107,11 @@ class Session:
     ) -> tuple[Target, ...]:
         """Plan one table against snapshots that were read before."""
         inputs = {name: (self.domain.tables[name], seen[name]) for name in table.reads}
-        return plan_table(
+        return planning.plan_table(
             table,
             inputs,
             seen[table.short],
-            batches=self.batches(table) if table.query is None else (),
+            batches=self.batches(table) if table.landed else (),
             held=self._held(table, seen[table.short]),
             pending=pending,
             force=self.force if table.short in self.forced_tables else False,
@@ -223,9 +223,13 @@ class Session:
             self.builds = [row for row in self.builds if row.table != table.name]
             self.audits = [row for row in self.audits if row.table != table.name]
 
-    def build_table(self, name: str) -> TableResult:
+    def plan_table(self, name: str) -> Planned:
+        """What is to be done for one table whose inputs are built, and on which engine."""
+        return plan_table(self, self.domain.tables[name])
+
+    def build_table(self, name: str, planned: Planned | None = None) -> TableResult:
         """Build one table whose inputs are built; see :func:`lakehouse.build.table.build_table`."""
-        return build_table(self, self.domain.tables[name])
+        return build_table(self, self.domain.tables[name], planned)
 
     def finish(self, result: str, error: str = "") -> None:
         """Write the run into the ledger, if it did anything."""

@@ -21,9 +21,8 @@ from lakehouse.build.session import Session
 from lakehouse.engines.spark import master, running, submit
 from lakehouse.engines.spark.running import Running
 from lakehouse.errors import EngineError, LakehouseError
-from lakehouse.planning import Action, Pending
 
-__all__ = ["Submitter", "routed"]
+__all__ = ["Submitter"]
 
 #: How long a child may take to end after its leader has let go of it.
 _GRACE_S = 15.0
@@ -32,19 +31,6 @@ _KEPT = 20
 #: A line of Spark's own log that a person should see.
 _WRONG = re.compile(r"^\S+ \S+ ERROR ")
 _LAST_LINES = 5
-
-
-def routed(session: Session, name: str) -> tuple[str, str]:
-    """The engine that a table whose inputs are built goes to, and why; empty: nothing is to build.
-
-    Raises:
-        LakehouseError: No plan can be made.
-    """
-    table = session.domain.tables[name]
-    seen = session.read([*table.reads, table.short])
-    pending = {n: Pending(absent=session.absent.get(n, frozenset())) for n in table.reads}
-    todo = [t for t in session.targets(table, pending, seen) if t.action is Action.build]
-    return session.route(table, todo) if todo else ("", "")
 
 
 class Submitter:

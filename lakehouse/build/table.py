@@ -7,40 +7,93 @@ import json
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from lakehouse import audit, catalog, commit, ledger, sql
 from lakehouse import snapshot as snapshots
 from lakehouse.build.results import Blocked, Event, TableResult, of_commit
 from lakehouse.catalog import Table
-from lakehouse.engines.base import Input, InputFile, Output, Staged, Task
+from lakehouse.engines.base import Argument, Function, Input, InputFile, Output, Staged, Task
 from lakehouse.engines.routing import cores
 from lakehouse.ops import BuildRow
 from lakehouse.planning import Action, Pending, ReadFiles, Target
+from lakehouse.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from lakehouse.build.session import Session
 
-__all__ = ["Audited", "build_table", "grouped", "stage_targets", "still_wanted", "task_of"]
+__all__ = [
+    "Audited",
+    "Planned",
+    "build_table",
+    "grouped",
+    "plan_table",
+    "stage_targets",
+    "still_wanted",
+    "task_of",
+]
 
 #: How much larger rows may be in memory than in their files, with what a window needs beside them.
 _GROWTH = 64
+#: Neighbours that one task builds even where each could have a slot of its own: two months that
+#: each look back one read three together, four apart, and DuckDB has the idle slot's threads.
+_TOGETHER = 2
 
 
-def build_table(session: Session, table: Table) -> TableResult:
-    """Plan, stage, audit and publish one table whose inputs are built.
+@dataclass(frozen=True)
+class Planned:
+    """One table of a run as its inputs are now.
+
+    Attributes:
+        seen: The table and its inputs, at the versions that were planned with.
+        targets: What is not as it should be.
+        engine: What those that are to be built go to; empty when there are none.
+        because: Why.
+    """
+
+    seen: Mapping[str, Snapshot]
+    targets: tuple[Target, ...]
+    engine: str = ""
+    because: str = ""
+
+    @property
+    def todo(self) -> list[Target]:
+        """The targets that are to be built."""
+        return [t for t in self.targets if t.action is Action.build]
+
+
+def plan_table(session: Session, table: Table) -> Planned:
+    """What is to be done for one table whose inputs are built, and where.
+
+    Raises:
+        LakehouseError: No plan can be made.
+    """
+    seen = session.read([*table.reads, table.short])
+    pending = {n: Pending(absent=session.absent.get(n, frozenset())) for n in table.reads}
+    planned = Planned(seen, session.targets(table, pending, seen))
+    if not planned.todo:
+        return planned
+    engine, because = session.route(table, planned.todo)
+    return replace(planned, engine=engine, because=because)
+
+
+def build_table(session: Session, table: Table, planned: Planned | None = None) -> TableResult:
+    """Stage, audit and publish one table whose inputs are built.
+
+    Args:
+        session: The run.
+        table: It.
+        planned: What is to be done; planned here when it is None.
 
     Raises:
         LakehouseError: Staging or committing failed; what was published stays.
     """
     began = time.perf_counter()
     session.forget(table)
-    seen = session.read([*table.reads, table.short])
-    pending = {n: Pending(absent=session.absent.get(n, frozenset())) for n in table.reads}
-    targets = session.targets(table, pending, seen)
+    planned = planned or plan_table(session, table)
+    seen, targets, todo = planned.seen, planned.targets, planned.todo
     _note_absent(session, table, targets)
-    todo = [t for t in targets if t.action is Action.build]
     remove = [t.key for t in targets if t.action is Action.remove]
     waiting, blocked = _waiting(table, targets), _blocked_before(table, targets)
     if not todo and not remove:
@@ -49,7 +102,7 @@ def build_table(session: Session, table: Table) -> TableResult:
         return TableResult(table.name, version, blocked=blocked, waiting=waiting, audit=told)
     session.probe()
     session.on_event(Event("planned", table.short, 0, len(todo)))
-    engine, _ = session.route(table, todo)
+    engine = planned.engine
     good, stopped = stage_targets(session, table, todo, engine)
     made = commit.publish(
         table,
@@ -171,11 +224,14 @@ def grouped(
             lookback of one reads eleven months once instead of twice.
     """
     timed = all(any(read.lower for read in t.reads) for t in targets)
+    if table.code is not None:
+        # Nothing is known of a function, so each call sees just what one partition reads.
+        return [[target] for target in targets]
     if slots is None and (timed or _carried(session, table)):
         return [list(targets)]
     if slots is None or not timed or table.contract.lake.rows is not None:
         return [[target] for target in targets]
-    longest = math.ceil(len(targets) / slots)
+    longest = max(_TOGETHER, math.ceil(len(targets) / slots))
     largest = session.lake.settings.worker_memory / _GROWTH
     groups: list[list[Target]] = []
     read: set[str] = set()
@@ -226,6 +282,7 @@ def task_of(
         contract=table.contract,
         storage=lake.place(table),
         sql=_select(session, table, dialect),
+        function=_function(session, table),
         inputs=tuple(
             _input(session, reads) for reads in zip(*(t.reads for t in targets), strict=True)
         ),
@@ -245,6 +302,19 @@ def _select(session: Session, table: Table, dialect: sql.Dialect) -> str:
     return sql.select(table.query, table.contract.types, dialect, inputs)
 
 
+def _function(session: Session, table: Table) -> Function | None:
+    if table.code is None:
+        return None
+    known = catalog.sql_inputs(session.domain, table)
+    passed = tuple(
+        Argument(name, read, tuple(filter(None, (*known[read].key, known[read].partition))))
+        if known[read].key
+        else Argument(name, read)
+        for name, read in table.arguments.items()
+    )
+    return Function(table.code, passed)
+
+
 def _input(session: Session, reads: Sequence[ReadFiles]) -> Input:
     """What several targets read of one table, together."""
     table = session.domain.tables[reads[0].table]
@@ -253,7 +323,7 @@ def _input(session: Session, reads: Sequence[ReadFiles]) -> Input:
     types = {
         name: kind
         for name, kind in table.contract.types.items()
-        if table.query is None or not name.startswith("_")
+        if table.landed or not name.startswith("_")
     }
     files = dict.fromkeys(InputFile(f.path, f.partition) for read in reads for f in read.files)
     return Input(

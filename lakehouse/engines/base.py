@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from lakehouse.code import Code
 from lakehouse.contract import Contract
 from lakehouse.errors import EngineError
 from lakehouse.landing import Batch
@@ -18,7 +19,10 @@ from lakehouse.sql import Dialect
 from lakehouse.storage import Storage
 
 __all__ = [
+    "Argument",
     "Engine",
+    "FileWarning",
+    "Function",
     "Input",
     "InputFile",
     "Output",
@@ -77,12 +81,36 @@ class Output:
 
 
 @dataclass(frozen=True)
+class Argument:
+    """An input that a Python table's function is passed.
+
+    Attributes:
+        name: The parameter.
+        read: The input: ``silver.flights``.
+        order: The columns by which its rows come; all when empty.
+    """
+
+    name: str
+    read: str
+    order: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Function:
+    """The function of a Python table, with what it is passed."""
+
+    code: Code
+    arguments: tuple[Argument, ...]
+
+
+@dataclass(frozen=True)
 class Task:
     """Everything that staging some targets of one table needs, as plain data.
 
     Attributes:
         outputs: The targets. Several only where the inputs hold what matters for each.
-        sql: The contract's projection over the table's SELECT; empty for bronze.
+        sql: The contract's projection over the table's SELECT; empty for the others.
+        function: Of a Python table, whose tasks have one output each.
         batch: Bronze: what to read.
         rows_from: The input whose rows must all be accounted for.
         reaches: Some input is read beyond the partition, so that the output must be cut.
@@ -93,6 +121,7 @@ class Task:
     contract: Contract
     storage: Storage
     sql: str = ""
+    function: Function | None = None
     inputs: tuple[Input, ...] = ()
     batch: Batch | None = None
     landing: Storage | None = None
@@ -100,6 +129,18 @@ class Task:
     reaches: bool = False
     memory: int = 2 * 1024**3
     threads: int = 1
+
+    @property
+    def definition_file(self) -> str:
+        """The file that says how its rows are made."""
+        if self.function is not None:
+            return self.function.code.path
+        return f"{self.contract.path.removesuffix('.yaml')}.sql"
+
+    @property
+    def in_one_place(self) -> bool:
+        """Whether each target is staged by one worker, whatever the engine: by Python or DuckDB."""
+        return self.batch is not None or self.function is not None
 
     @property
     def name(self) -> str:
@@ -194,7 +235,7 @@ def check_row_law(staged: Staged, task: Task) -> None:
         f"account for every row of {task.table} {staged.key}",
         f"{staged.rows_in:,} rows in, {staged.selected:,} selected; {staged.published:,} published "
         f"+ {staged.quarantined:,} quarantined + {staged.superseded:,} superseded",
-        f"a join in {task.contract.path.removesuffix('.yaml')}.sql multiplies or drops rows of "
+        f"{task.definition_file} multiplies or drops rows of "
         f"{task.rows_from or 'its input'}: join on a key that is unique",
     )
 

@@ -72,7 +72,7 @@ def plan_table(
     """
     actual.owned()
     records, pending = records or {}, pending or {}
-    if table.query is None:
+    if table.landed:
         return plan_batches(table, actual, batches, records, held or {}, force)
     ours = table.contract.lake.partition
     sources = [

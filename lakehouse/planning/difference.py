@@ -37,7 +37,8 @@ def differences(table: Table, wanted: str, have: BuildId | None) -> list[Reason]
     reasons = []
     if f"{have.sql}-{have.contract}" not in table.contract.lake.accepts:
         if have.sql != sql:
-            reasons.append(Reason("SQL changed", detail=table.query.path if table.query else ""))
+            code = "code changed" if table.code else "SQL changed"
+            reasons.append(Reason(code, detail="" if table.landed else table.definition_file))
         if have.contract != contract:
             reasons.append(Reason("contract changed", detail=table.contract.path))
     if have.inputs != inputs:

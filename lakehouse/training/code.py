@@ -7,6 +7,7 @@ may each have a ``late_arrival.py``.
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.abc
 import importlib.util
 from collections.abc import Mapping
@@ -15,11 +16,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
+from lakehouse.code import meaning
 from lakehouse.contract import digest
 from lakehouse.errors import ModelError
 from lakehouse.strictyaml import did_you_mean
 
-__all__ = ["Classifier", "Code"]
+__all__ = ["Classifier", "Code", "make_installed"]
 
 
 class Classifier(Protocol):
@@ -62,7 +64,7 @@ class Code:
     @property
     def id(self) -> str:
         """Ten hex digits that comments, docstrings and white space do not change."""
-        return digest(_meaning(ast.parse(self.source)))
+        return digest(meaning(ast.parse(self.source)))
 
     def functions(self) -> set[str]:
         """The functions and classes that the file defines at its top level."""
@@ -81,12 +83,7 @@ class Code:
         except Exception as error:
             found = f"{type(error).__name__}: {error}"
             raise ModelError(asked, found, "mend the function", file=str(self.path)) from error
-        if not (callable(getattr(made, "fit", None)) and hasattr(made, "predict_proba")):
-            found = f"{type(made).__name__} has no fit or no predict_proba"
-            remedy = "return a scikit-learn classifier that gives probabilities"
-            raise ModelError(asked, found, remedy, file=str(self.path))
-        classifier: Classifier = made
-        return classifier
+        return _classifier(made, asked, self.path)
 
     def _module(self) -> ModuleType:
         name = f"lakehouse_model_{self.path.stem}"
@@ -95,6 +92,33 @@ class Code:
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return module
+
+
+def make_installed(entry: str, params: Mapping[str, Any], *, declared_in: Path) -> Classifier:
+    """An unfitted estimator by a class of an installed package, ``xgboost:XGBClassifier``.
+
+    Raises:
+        ModelError: The package has no such class, it took other parameters, or it makes no
+            classifier.
+    """
+    module, _, name = entry.partition(":")
+    asked = f"make an estimator by {entry}"
+    try:
+        made = getattr(importlib.import_module(module), name)(**params)
+    except Exception as error:
+        found = f"{type(error).__name__}: {error}"
+        remedy = "correct the entry or its params"
+        raise ModelError(asked, found, remedy, file=str(declared_in)) from error
+    return _classifier(made, asked, declared_in)
+
+
+def _classifier(made: Any, asked: str, file: Path) -> Classifier:
+    if not (callable(getattr(made, "fit", None)) and hasattr(made, "predict_proba")):
+        found = f"{type(made).__name__} has no fit or no predict_proba"
+        remedy = "return a scikit-learn classifier that gives probabilities"
+        raise ModelError(asked, found, remedy, file=str(file))
+    classifier: Classifier = made
+    return classifier
 
 
 class _Source(importlib.abc.SourceLoader):
@@ -108,20 +132,3 @@ class _Source(importlib.abc.SourceLoader):
 
     def get_data(self, path: str | bytes) -> bytes:
         return self.code.source.encode()
-
-
-def _meaning(node: object) -> object:
-    """A syntax tree as lists, without positions, docstrings and empty fields.
-
-    Empty fields are left out because Python releases add such fields.
-    """
-    if isinstance(node, list):
-        return [_meaning(item) for item in node]
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    fields = dict(ast.iter_fields(node))
-    documented = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    if isinstance(node, documented) and ast.get_docstring(node) is not None:
-        fields["body"] = fields["body"][1:]
-    kept = {name: value for name, value in fields.items() if value not in (None, [])}
-    return [type(node).__name__, *([name, _meaning(value)] for name, value in kept.items())]

@@ -139,6 +139,26 @@ def test_a_killed_jvm_is_told_as_such(tmp_path: Path, faultless: tuple[object, .
     assert state(shop) == faultless
 
 
+def test_a_process_whose_jvm_was_killed_builds_again(
+    tmp_path: Path, faultless: tuple[object, ...]
+) -> None:
+    shop = open_shop(tmp_path)
+    with SparkBuilder(tmp_path) as survivor:
+        survivor.ask(tables=["silver.orders"], goes_on=True)
+        until(lambda: staged(shop, "silver.orders"))
+        (jvm,) = running(survivor.mark, b"SparkSubmit")
+        os.kill(jvm, signal.SIGKILL)
+        assert "Spark's JVM ended with code -9" in survivor.answer()["found"]
+        assert survivor.build()["changed"]["shop.silver.orders"][0] == "spark"
+        (other,) = running(survivor.mark, b"SparkSubmit")
+        assert other != jvm
+        # Between two builds, too.
+        os.kill(other, signal.SIGKILL)
+        assert survivor.build("gold.daily", force=True)["changed"]["shop.gold.daily"][0] == "spark"
+    FIGURES["JVMs killed under their driver"] += 2
+    assert state(shop) == faultless
+
+
 @LONG
 @pytest.mark.parametrize(("point", "count", "engine"), DEATHS)
 def test_a_driver_killed_at_a_point(

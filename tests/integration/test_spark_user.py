@@ -16,7 +16,7 @@ import psutil
 import pytest
 from shop import CUSTOMERS, Shop
 
-from lakehouse.build.submitter import Submitter, routed
+from lakehouse.build.submitter import Submitter
 from lakehouse.cli import both_engines, main
 from lakehouse.engines.spark.running import Running
 from lakehouse.errors import EngineError
@@ -66,8 +66,9 @@ def children(root: Path) -> list[int]:
 
 def test_a_child_builds_a_table_and_its_leader_records_it(shop: Shop) -> None:
     session = shop.session(engine="spark")
-    assert routed(session, "bronze.customers") == ("", "")
-    assert routed(session, "silver.customers") == ("spark", "asked for")
+    assert session.plan_table("bronze.customers").engine == ""
+    planned = session.plan_table("silver.customers")
+    assert (planned.engine, planned.because) == ("spark", "asked for")
     said: list[str] = []
     seen: list[Running] = []
     submitter = Submitter(session, JOB)

@@ -25,6 +25,8 @@ def land(shop: Shop) -> None:
     shop.orders(
         "2026-01", *JANUARY, ("a1", "ann", 11, "2026-01-05"), ("a8", None, 2000, "2026-01-08")
     )
+    # Enough for a rule of gold.fading.
+    shop.orders("large", ("a9", "bob", 950, "2026-01-09"))
     shop.orders("2026-02", *FEBRUARY, ("b9", "ann", 1, "no date"))
     shop.land(
         "orders/ragged.csv", b"order_id,customer,amount,ordered\nr1,ann,3,2026-02-03\nr2,ann\n"
@@ -35,7 +37,7 @@ def land(shop: Shop) -> None:
 
 def same(one: Shop, other: Shop, first: BuildResult, second: BuildResult) -> None:
     assert one.everything() == other.everything()
-    for name in TABLES:
+    for name in (*TABLES, "gold.fading"):
         files = [
             {(f.partition, f.batch, str(f.build), f.rows) for f in s.snapshot(name).files}
             for s in (one, other)
@@ -55,13 +57,13 @@ def same(one: Shop, other: Shop, first: BuildResult, second: BuildResult) -> Non
 
 @pytest.fixture
 def local(tmp_path: Path) -> tuple[Shop, BuildResult]:
-    shop = Shop(tmp_path / "local")
+    shop = Shop(tmp_path / "local", python=True)
     land(shop)
     return shop, shop.build()
 
 
 def test_dask_on_threads(local: tuple[Shop, BuildResult], tmp_path: Path) -> None:
-    other = Shop(tmp_path / "dask", threads=2)
+    other = Shop(tmp_path / "dask", python=True, threads=2)
     land(other)
     same(local[0], other, local[1], other.build(engine="dask"))
     assert other.todo() == {}
@@ -95,7 +97,7 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def test_dask_on_a_cluster(local: tuple[Shop, BuildResult], tmp_path: Path, scheduler: str) -> None:
-    other = Shop(tmp_path / "cluster", dask_address=scheduler)
+    other = Shop(tmp_path / "cluster", python=True, dask_address=scheduler)
     land(other)
     same(local[0], other, local[1], other.build(engine="dask"))
 

@@ -7,11 +7,12 @@ import re
 import duckdb
 import pytest
 import sqlglot
+from both_engines import output
+from generated import COLUMNS
 from sqlglot import exp
 
 from lakehouse.sql import MACROS, Input, lint, parse, select
 from lakehouse.sql.portable import allowed, forms, probes
-from lakehouse.sql.resolve import resolve
 
 #: Rows with NULLs, negatives, zeros, a leap day, changes of daylight saving time, a time before
 #: 1970, and texts that are nearly numbers.
@@ -26,25 +27,7 @@ ROWS = """
   (3, 0, 1, 0.0, '0123-5.7', DATE '2013-06-30', TIMESTAMPTZ '2013-06-30 05:06:07.5+00', true,
     'Australia/Lord_Howe')
 """
-COLUMNS = {
-    "g": "INTEGER",
-    "i": "INTEGER",
-    "j": "INTEGER",
-    "x": "DOUBLE",
-    "s": "VARCHAR",
-    "d": "DATE",
-    "ts": "TIMESTAMPTZ",
-    "b": "BOOLEAN",
-    "zone": "VARCHAR",
-}
 INPUTS = {"silver.t": Input(COLUMNS, key=("d",))}
-CONTRACT_TYPES = {
-    "INT": "INTEGER",
-    "TEXT": "VARCHAR",
-    "TIMESTAMP": "TIMESTAMPTZ",
-    "TIMESTAMPNTZ": "TIMESTAMPTZ",
-    "INT128": "BIGINT",
-}
 # Probes of what only an inner SELECT may hold.
 INNER = [probe for probe in probes() if probe == "FROM t SELECT d" or "SELECT 1, 7" in probe]
 
@@ -67,32 +50,30 @@ def table(probe: str) -> str:
     return re.sub(r"\b(FROM|JOIN) t\b", r"\1 silver.t", probe)
 
 
-def output(probe: str) -> dict[str, str]:
+def columns(probe: str) -> dict[str, str]:
     """The columns of a probe with the contract types that hold them."""
-    tree = resolve(parse(table(probe), "probe.sql"), INPUTS)
-    kinds = {c.alias_or_name: c.type.sql("duckdb") for c in tree.selects if c.type}
-    return {name: CONTRACT_TYPES.get(kind, kind) for name, kind in kinds.items()}
+    return output(parse(table(probe), "probe.sql"), INPUTS)
 
 
 @pytest.mark.parametrize("probe", probes())
 def test_a_probe_runs_and_its_type_is_known(probe: str, duck: duckdb.DuckDBPyConnection) -> None:
-    columns = output(probe)
-    assert not {"UNKNOWN", "NULL"} & set(columns.values())
-    made = duck.sql(select(parse(table(probe), "probe.sql"), columns))
-    assert made.columns == list(columns)
+    kinds = columns(probe)
+    assert not {"UNKNOWN", "NULL"} & set(kinds.values())
+    made = duck.sql(select(parse(table(probe), "probe.sql"), kinds))
+    assert made.columns == list(kinds)
     assert made.fetchall()
 
 
 @pytest.mark.parametrize("probe", probes())
 def test_a_probe_passes_the_lint(probe: str) -> None:
     query = parse(table(probe), "probe.sql")
-    found = lint(query, inputs=INPUTS, output=output(probe), partition=None, layer="silver")
+    found = lint(query, inputs=INPUTS, output=columns(probe), partition=None, layer="silver")
     assert {f.code for f in found} <= ({"unnamed"} if probe in INNER else set())
 
 
 @pytest.mark.parametrize("probe", probes())
 def test_a_probe_has_a_form_for_spark_that_spark_can_parse(probe: str) -> None:
-    made = select(parse(table(probe), "probe.sql"), output(probe), "spark", INPUTS)
+    made = select(parse(table(probe), "probe.sql"), columns(probe), "spark", INPUTS)
     again = sqlglot.parse_one(made, read="spark", error_level=sqlglot.ErrorLevel.RAISE)
     assert isinstance(again, exp.Select)
 

@@ -1,83 +1,19 @@
-"""Spark makes of every table the rows, quarantine, counts and verdicts that DuckDB makes."""
+"""What can be wrong with a row, a name or a path, on Spark as in this process."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Any
 
 import pytest
-from flights_lake import JOBS, SampleLake, differences, tables
-from shop import CUSTOMERS, FEBRUARY, JANUARY, TABLES, Shop
+from shop import CUSTOMERS, FEBRUARY, JANUARY, TABLES, Shop, contract
 
 from lakehouse import query
+from lakehouse import snapshot as snapshots
 from lakehouse.build import BuildResult
-from lakehouse.snapshot import open_table
+from lakehouse.errors import EngineError
 
 pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("spark"), pytest.mark.timeout(900)]
-
-MONTHS = ("2013-01", "2013-02")
-FLIGHTS = tables(JOBS, "bronze", "silver", "gold")
-#: Spark does not know the content of what it writes, and writes as many files as it sees fit.
-ITS_OWN = "run, engine, started, seconds, bytes, files, build, wanted, inputs"
-
-
-@pytest.fixture(scope="module")
-def engines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SampleLake]:
-    """Engine → a lake that it built from the same landing files."""
-    local = SampleLake(tmp_path_factory.mktemp("local"))
-    local.land(MONTHS)
-    spark = SampleLake(tmp_path_factory.mktemp("spark"), landing=local.settings.landing)
-    for engine, lake in (("local", local), ("spark", spark)):
-        built = [table for done in lake.build_all(engine=engine) for table in done.tables]
-        assert {table.engine for table in built} == {engine}
-    return {"local": local, "spark": spark}
-
-
-def ledger(lake: SampleLake, ops: str, table: str, without: str) -> list[dict[str, Any]]:
-    found = lake.arrow(f"""SELECT * EXCLUDE ({without}) FROM ops.{ops} WHERE "table" = '{table}'""")
-    return sorted(found.to_pylist(), key=repr)
-
-
-@pytest.mark.parametrize("name", FLIGHTS)
-def test_the_same_rows(name: str, engines: dict[str, SampleLake]) -> None:
-    local, spark = engines["local"], engines["spark"]
-    one, other = (lake.arrow(f"FROM {name}") for lake in (local, spark))
-    assert one.num_rows
-    assert one.schema == other.schema
-    assert differences(one, other) == []
-    partitions = [
-        {p: sum(f.rows for f in files) for p, files in lake.snapshot(name).partitions.items()}
-        for lake in (local, spark)
-    ]
-    assert partitions[0] == partitions[1]
-    schemas = [open_table(e.lake.place(e.table(name))).schema() for e in (local, spark)]
-    assert schemas[0] == schemas[1]
-
-
-@pytest.mark.parametrize("name", FLIGHTS)
-def test_the_same_is_kept_out(name: str, engines: dict[str, SampleLake]) -> None:
-    one, other = (
-        lake.arrow(f"SELECT * EXCLUDE (_build) FROM {name}__quarantine")
-        for lake in engines.values()
-    )
-    assert differences(one, other) == []
-
-
-@pytest.mark.parametrize("name", FLIGHTS)
-def test_the_same_is_counted_and_judged(name: str, engines: dict[str, SampleLake]) -> None:
-    for ops, without in (("builds", ITS_OWN), ("audits", "run, wanted")):
-        one, other = (ledger(lake, ops, name, without) for lake in engines.values())
-        assert one or ops == "audits"
-        assert approximately(one) == approximately(other)
-
-
-def approximately(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Sums of floating point numbers depend on the order in which they are taken."""
-    return [{k: round(v, 9) if isinstance(v, float) else v for k, v in r.items()} for r in rows]
-
-
-def test_nothing_is_left_to_do(engines: dict[str, SampleLake]) -> None:
-    assert engines["spark"].todo() == {}
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +21,7 @@ def shops(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Shop, Bui
     """Small tables with everything that can be wrong with a row, by engine."""
     made = {}
     for engine in ("local", "spark"):
-        shop = Shop(tmp_path_factory.mktemp(engine))
+        shop = Shop(tmp_path_factory.mktemp(engine), python=True)
         land(shop)
         made[engine] = shop, shop.build(engine=engine)
     return made
@@ -95,7 +31,7 @@ def test_a_shop_has_the_same_rows(shops: dict[str, tuple[Shop, BuildResult]]) ->
     (one, first), (other, second) = shops.values()
     assert one.everything() == other.everything()
     assert other.todo() == {}
-    for name in TABLES:
+    for name in (*TABLES, "gold.fading"):
         kept_out = f"SELECT * EXCLUDE (_build) FROM {name}__quarantine"
         assert sorted(one.rows(kept_out), key=repr) == sorted(other.rows(kept_out), key=repr)
     told = [
@@ -137,6 +73,8 @@ def land(shop: Shop) -> None:
     shop.orders(
         "2026-02", *FEBRUARY, ("b9", "ann", 1, "no date"), ("é 'x'", "ann", 1, "2026-02-28")
     )
+    # Enough for a rule of gold.fading.
+    shop.orders("large", ("a9", "bob", 950, "2026-01-09"))
     shop.orders("2026-05", ("e1", "ann", 5000, "2026-05-05"))
     shop.land(
         "orders/ragged.csv", b"order_id,customer,amount,ordered\nr1,ann,3,2026-02-03\nr2,ann\n"
@@ -146,8 +84,6 @@ def land(shop: Shop) -> None:
 
 
 def test_columns_named_as_directories_are_refused(tmp_path: Path) -> None:
-    from lakehouse.errors import EngineError
-
     shop = Shop(tmp_path, ["bronze.customers", "silver.customers"])
     shop.customers("all", *CUSTOMERS)
     shop.edit("silver/customers.yaml", "name: country", "name: build")
@@ -158,8 +94,6 @@ def test_columns_named_as_directories_are_refused(tmp_path: Path) -> None:
 
 
 def test_sql_that_fails_names_its_file(tmp_path: Path) -> None:
-    from lakehouse.errors import EngineError
-
     shop = Shop(tmp_path, ["bronze.customers", "silver.customers"])
     shop.customers("all", ("ann", "x"))
     shop.edit(
@@ -179,4 +113,40 @@ def test_a_path_with_a_space_and_a_percent_sign(tmp_path: Path) -> None:
     shop.build(engine="spark")
     assert shop.snapshot("silver.customers").rows == len(CUSTOMERS)
     assert len(shop.rows("FROM silver.customers__quarantine")) == 1
+    assert shop.todo() == {}
+
+
+def test_an_error_of_a_function_comes_from_its_executor_with_its_line(tmp_path: Path) -> None:
+    tables = ["bronze.orders", "bronze.customers", "silver.orders", "silver.customers"]
+    shop = Shop(tmp_path, tables, python=True)
+    shop.open_for_business()
+    shop.build()
+    shop.edit("lib/halving.py", "0.5 **", "0.5 // 0 **")
+    with pytest.raises(EngineError, match="ZeroDivisionError") as raised:
+        shop.build(engine="spark")
+    assert raised.value.file == f"{shop.domain}/lib/halving.py:2"
+    shop.edit("lib/halving.py", "0.5 // 0 **", "0.25 **")
+    (done,) = shop.build(engine="spark").changed
+    assert (done.table, done.engine, done.partitions) == ("shop.gold.fading", "spark", 2)
+    content = {str(file.build) for file in shop.snapshot("gold.fading").files}
+    shop.build("gold.fading", force=True)
+    # The rows are made by the same code: Spark knows their content too.
+    assert {str(file.build) for file in shop.snapshot("gold.fading").files} == content
+
+
+def test_an_infinite_key_is_published_without_bounds(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, ["bronze.customers"])
+    columns = {"size": "DOUBLE, primaryKey: true"}
+    shop.write("silver/sizes.yaml", contract("silver", "sizes", columns, ""))
+    shop.write(
+        "silver/sizes.sql",
+        "SELECT CASE WHEN country = 'inf' THEN 1e308 * 10 ELSE 1.5e0 END AS size\n"
+        "FROM bronze.customers\n",
+    )
+    shop.customers("all", ("ann", "inf"), ("bob", "x"))
+    shop.build(engine="spark")
+    assert sorted(shop.rows("FROM silver.sizes")) == [(1.5,), (math.inf,)]
+    place = shop.lake().place(shop.lake().domain("shop").table("silver.sizes"))
+    (add,) = snapshots.added(place)
+    assert add.get("max.size") is None
     assert shop.todo() == {}

@@ -5,23 +5,12 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
+from generated import COLUMNS
 
 from lakehouse.sql import Finding, Input, lint, parse
 
 T = Input(
-    {
-        "id": "VARCHAR",
-        "i": "INTEGER",
-        "j": "INTEGER",
-        "x": "DOUBLE",
-        "s": "VARCHAR",
-        "d": "DATE",
-        "ts": "TIMESTAMPTZ",
-        "b": "BOOLEAN",
-        "zone": "VARCHAR",
-        "month": "DATE",
-        "_row": "BIGINT",
-    },
+    {"id": "VARCHAR", **COLUMNS, "month": "DATE", "_row": "BIGINT"},
     key=("id",),
     partition="month",
 )

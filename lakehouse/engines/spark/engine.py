@@ -1,4 +1,4 @@
-"""The Spark engine: SQL for all targets of a table at once, landing files one task each."""
+"""The Spark engine: SQL for all targets of a table at once, what Python makes one task each."""
 
 from __future__ import annotations
 
@@ -60,21 +60,21 @@ class SparkEngine:
         Raises:
             EngineError: Executors were lost again and again, or the SQL failed.
         """
-        landed = [task for task in tasks if task.batch is not None]
-        yield from self._read(landed)
+        yield from self._spread([task for task in tasks if task.in_one_place])
         for task in tasks:
-            if task.batch is None:
+            if not task.in_one_place:
                 yield from staging.stage(self.session, task)
 
-    def _read(self, tasks: Sequence[Task]) -> Iterator[Staged]:
-        """Landing files by the one reader, on the executors."""
+    def _spread(self, tasks: Sequence[Task]) -> Iterator[Staged]:
+        """Landing files by the one reader, Python tables by their function, on the executors."""
         if not tasks:
             return
         context = self.session.sparkContext
-        context.setJobDescription(f"{tasks[0].table}: {len(tasks)} batches landed")
-        spread = context.parallelize(tasks, len(tasks)).map(_Read(_keys()))
+        what = "batches landed" if tasks[0].batch else "targets by Python"
+        context.setJobDescription(f"{tasks[0].table}: {len(tasks)} {what}")
+        spread = context.parallelize(tasks, len(tasks)).map(_Stage(_keys()))
         with failing(
-            f"read landing files of {tasks[0].table} on {context.master}",
+            f"stage {len(tasks)} {what} of {tasks[0].table} on {context.master}",
             "see Spark's UI; then 'lake build' goes on",
             tasks[0].storage,
         ):
@@ -88,8 +88,8 @@ class SparkEngine:
         """Nothing: the session serves the next build of this process, and ends with it."""
 
 
-class _Read:
-    """Stages one batch on an executor. An error is handed over, not raised: Spark would retry it.
+class _Stage:
+    """Stages one target on an executor. An error is handed over, not raised: Spark would retry it.
 
     Args:
         keys: The driver's keys to the store, for executors whose environment has none. They

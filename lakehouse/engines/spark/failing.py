@@ -10,7 +10,7 @@ from typing import Any
 from lakehouse.errors import EngineError, LakehouseError, cause
 from lakehouse.storage import Storage
 
-__all__ = ["failing"]
+__all__ = ["ended", "failing"]
 
 _LOG = "Spark's log ('lake doctor' names it)"
 #: How long a JVM that has hung up may take to be gone.
@@ -39,7 +39,7 @@ def failing(asked: str, remedy: str, storage: Storage) -> Iterator[None]:
     except LakehouseError:
         raise
     except (PySparkException, Py4JError, EOFError, OSError) as error:
-        if (code := _ended()) is not None:
+        if (code := ended()) is not None:
             raise EngineError(
                 asked,
                 f"Spark's JVM ended with code {code}",
@@ -56,7 +56,7 @@ def failing(asked: str, remedy: str, storage: Storage) -> Iterator[None]:
         raise EngineError(asked, said[:800], f"{remedy}; see {_LOG}") from error
 
 
-def _ended() -> int | None:
+def ended() -> int | None:
     """The exit code of this process's JVM, if it is no more; None, too, where it is our parent."""
     from pyspark import SparkContext
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import urllib.parse
 
+from lakehouse.engines.spark import kubernetes
 from lakehouse.errors import EngineError
 
 __all__ = ["LOOPBACK", "here", "look_for"]
@@ -26,8 +27,12 @@ def look_for(master: str) -> None:
     """Fail at once where Spark would try for a minute and then speak of something else.
 
     Raises:
-        EngineError: No standalone master takes a connection at the addresses named.
+        EngineError: No standalone master takes a connection at the addresses named, no API
+            server of Kubernetes.
     """
+    if kubernetes.is_master(master):
+        kubernetes.look_for(master)
+        return
     found = []
     for host, port in _addresses(master):
         try:

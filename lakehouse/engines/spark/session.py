@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.engines.spark import jars, master, submit
+from lakehouse.engines.spark import jars, kubernetes, master, submit
+from lakehouse.engines.spark.failing import ended
 from lakehouse.errors import EngineError, LakehouseError, cause
 from lakehouse.settings import Settings
 from lakehouse.storage import Storage
@@ -58,8 +59,9 @@ def start(
     """The session of this process, started at the first call.
 
     A session that runs already, and one that spark-submit began, keeps its master, its
-    memory and its archives. The user's ``spark-defaults.conf`` wins over what is set here
-    for speed, not over what decides over rows. Spark writes to ``<state>/logs/spark.log``.
+    memory and its archives. After the death of its JVM the next call starts another. The
+    user's ``spark-defaults.conf`` wins over what is set here for speed, not over what decides
+    over rows. Spark writes to ``<state>/logs/spark.log``.
 
     Args:
         settings: The master, memory, Java, and where the archives and the log are.
@@ -71,11 +73,33 @@ def start(
     """
     log = _log(settings.state)
     with _starting, _failing(log):
+        _forget_the_dead(say)
         session = _running() or _started(settings, storage, log, say)
         for name, value in {**MEANING, **storage.spark_conf()}.items():
             # A running session hands its own properties to Hadoop as they are named.
             session.conf.set(name.removeprefix("spark.hadoop."), value)
         return session
+
+
+def _forget_the_dead(say: Callable[[str], None]) -> None:
+    """Let go of a JVM that has ended: PySpark would hand out its session for ever."""
+    jars.spark_home()
+    from pyspark import SparkContext
+    from pyspark.sql import SparkSession
+
+    context: Any = SparkContext
+    if context._gateway is None or (code := ended()) is None:  # noqa: SLF001
+        return
+    say(f"Spark's JVM ended with code {code}: starting another")
+    context._gateway.shutdown()  # noqa: SLF001
+    if context._active_spark_context is not None:  # noqa: SLF001
+        # Without its JVM it would warn that it cannot stop it.
+        context._active_spark_context._jsc = None  # noqa: SLF001
+        context._active_spark_context.stop()  # noqa: SLF001
+    context._gateway = context._jvm = None  # noqa: SLF001
+    session: Any = SparkSession
+    session._instantiatedSession = session._activeSession = None  # noqa: SLF001
+    _launched.clear()
 
 
 def _running() -> SparkSession | None:
@@ -167,8 +191,11 @@ def _configure(conf: Any, settings: Settings, storage: Storage) -> None:
     if settings.spark_secret is not None:
         conf.set("spark.authenticate", "true")
         conf.set("spark.authenticate.secret", settings.spark_secret.get_secret_value())
-    for name, value in _defaults(settings, conf.get("spark.master")).items():
+    where = conf.get("spark.master")
+    for name, value in _defaults(settings, where).items():
         conf.setIfMissing(name, value)
+    if kubernetes.is_master(where):
+        kubernetes.check_image(conf.get(kubernetes.IMAGE, ""))
 
 
 def _defaults(settings: Settings, where: str) -> dict[str, str]:
@@ -209,7 +236,7 @@ def _defaults(settings: Settings, where: str) -> dict[str, str]:
         made |= {"spark.authenticate": "true", "spark.sql.shuffle.partitions": "32"}
     else:
         made["spark.executor.memory"] = f"{settings.spark_memory // 2**20}m"
-    return made
+    return made | (kubernetes.conf() if kubernetes.is_master(where) else {})
 
 
 def _events(settings: Settings) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lakehouse import audit, sql
+from lakehouse import snapshot as snapshots
 from lakehouse.audit import OUTSIDE_PARTITION, literal
 from lakehouse.engines.base import Staged, StagedFile, Task, check_row_law
 from lakehouse.engines.limits import beyond, held, unheld
@@ -100,19 +101,15 @@ class _Run:
         frame = self.spark.sql(f"SELECT {self._rebalanced()} * FROM ({self._audited()})")
         by = (*filter(None, (self.column,)), BUILD, REJECTED)
         _save(frame, by, self.place, measured(self.task.contract))
-        self.spark.read.format("delta").load(self.place.spark_uri()).selectExpr(
-            *map(quote, self.task.contract.types),
-            "coalesce(_violations, CAST(array() AS ARRAY<STRING>)) AS _violations",
-            BUILD,
-        ).createOrReplaceTempView("_audited")
-        numbers, reasons = self._numbers()
+        any_rejected = self._view_staged()
+        numbers, reasons = self._numbers(self._rules() if any_rejected else [])
         rows_in, superseded, samples = self._lineage()
         files = published(self.place, self.task)
         builds = {
             o.wanted: o.wanted if o.wanted in files else f"{o.wanted}-{NO_ROWS}"
             for o in self.task.outputs
         }
-        quarantine = self._quarantine(builds) if any(reasons.values()) else {}
+        quarantine = self._quarantine(builds) if any_rejected else {}
         for output in self.task.outputs:
             id_ = output.wanted
             found = numbers.get(id_) or self._no_numbers()
@@ -139,18 +136,28 @@ class _Run:
 
     def _name_outputs(self) -> None:
         """``_outputs``: partition → build, joined to rows and to input rows."""
-        rows = [(o.partition, o.wanted) for o in self.task.outputs]
-        frame = self.spark.createDataFrame(rows, "partition STRING, build STRING")
-        frame.coalesce(1).createOrReplaceTempView("_outputs")
+        import pyarrow as pa
 
-    def _build_of(self, relation: str) -> str:
+        text = pa.schema([("partition", pa.string()), ("build", pa.string())])
+        rows = [{"partition": o.partition, "build": o.wanted} for o in self.task.outputs]
+        # From Arrow it is part of the query, from Python's rows a job each time it is joined.
+        frame = self.spark.createDataFrame(pa.Table.from_pylist(rows, schema=text))
+        frame.createOrReplaceTempView("_outputs")
+
+    def _build_of(self, relation: str, types: Mapping[str, str]) -> str:
         """``relation`` with the build that each of its rows belongs to; NULL: to none."""
         if self.column is None:
             build = literal(self.task.outputs[0].wanted)
             return f"SELECT r.*, {build} AS {BUILD} FROM {relation} AS r"
+        value, partition = f"r.{quote(self.column)}", "o.partition"
+        if types[self.column] == "DATE":
+            # The few are cast, not the many.
+            partition = f"CAST({partition} AS DATE)"
+        else:
+            value = f"CAST({value} AS STRING)"
         return (
             f"SELECT /*+ BROADCAST(o) */ r.*, o.build AS {BUILD} FROM {relation} AS r "
-            f"LEFT JOIN _outputs AS o ON CAST(r.{quote(self.column)} AS STRING) = o.partition"
+            f"LEFT JOIN _outputs AS o ON {value} = {partition}"
         )
 
     def _audited(self) -> str:
@@ -159,15 +166,17 @@ class _Run:
         if self.column is not None and self.task.reaches:
             where = f" WHERE {BUILD} IS NOT NULL OR {quote(self.column)} IS NULL"
         flags = ", ".join(f"CASE WHEN {bad} THEN {literal(rule)} END" for rule, bad in rules)
-        found = f"filter(array({flags}), r -> r IS NOT NULL)" if flags else "array()"
+        broken = " OR ".join(f"({bad})" for _, bad in rules) or "FALSE"
+        # A list is made, by code that Spark does not compile, for the rows of the branch alone.
+        found = f"CASE WHEN {broken} THEN filter(array({flags}), r -> r IS NOT NULL) END"
         columns = ", ".join(map(quote, contract.types))
         select = over_views(self.task.sql, self.task.inputs)
         return (
-            f"SELECT {columns}, nullif(_found, CAST(array() AS ARRAY<STRING>)) AS _violations, "
+            f"SELECT {columns}, _violations, "
             # A row that belongs nowhere is kept out once.
-            f"coalesce({BUILD}, {first}) AS {BUILD}, size(_found) > 0 AS {REJECTED} FROM ("
-            f"SELECT *, CAST({found} AS ARRAY<STRING>) AS _found FROM ("
-            f"{self._build_of(f'({select})')}){where})"
+            f"coalesce({BUILD}, {first}) AS {BUILD}, _violations IS NOT NULL AS {REJECTED} FROM ("
+            f"SELECT *, CAST({found} AS ARRAY<STRING>) AS _violations FROM ("
+            f"{self._build_of(f'({select})', contract.types)}){where})"
         )
 
     def _rules(self) -> list[tuple[str, str]]:
@@ -186,18 +195,35 @@ class _Run:
 
     # --- counted from what was written ------------------------------------------------------------
 
+    def _view_staged(self) -> bool:
+        """``_audited``: the rows as they were written; whether any of them is kept out."""
+        none = "CAST(array() AS ARRAY<STRING>)"
+        rejected = {add[f"partition.{REJECTED}"] for add in snapshots.added(self.place)}
+        any_rejected = not rejected <= {False, "false"}
+        violations = f"coalesce(_violations, {none})" if any_rejected else none
+        self.spark.read.format("delta").load(self.place.spark_uri()).selectExpr(
+            *map(quote, self.task.contract.types), f"{violations} AS _violations", BUILD
+        ).createOrReplaceTempView("_audited")
+        return any_rejected
+
     def _rows(self, query: str) -> pa.Table:
         return self.spark.sql(query).toArrow()
 
-    def _numbers(self) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, int]]]:
-        """By build: what the audit's aggregates named, and rule → rows that violate it."""
+    def _numbers(
+        self, broken: Sequence[tuple[str, str]]
+    ) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, int]]]:
+        """By build: what the audit's aggregates named, and rule → rows that violate it.
+
+        Args:
+            broken: The rules that some row may violate.
+        """
         contract = self.task.contract
         named = {
             "rows": "count(*)",
             "published": "count(*) FILTER (WHERE len(_violations) = 0)",
             **audit.aggregates(contract),
         }
-        rules = list(dict.fromkeys(rule for rule, _ in self._rules()))
+        rules = list(dict.fromkeys(rule for rule, _ in broken))
         made = [sql.expression(text, contract.types) for text in named.values()]
         made += [f"count_if(array_contains(_violations, {literal(rule)}))" for rule in rules]
         columns = ", ".join(f"{text} AS _{i}" for i, text in enumerate(made))
@@ -241,32 +267,46 @@ class _Run:
         self,
     ) -> tuple[dict[str, int], dict[str, int], dict[str, tuple[tuple[str, int], ...]]]:
         """By build: input rows, superseded ones, and some of these."""
-        if self.task.rows_from is None:
+        name = self.task.rows_from
+        if name is None:
             return {}, {}, {}
-        source = self._build_of(view(self.task.rows_from))
+        types = next(one.types for one in self.task.inputs if one.name == name)
+        source = self._build_of(view(name), types)
+        rows_in, rows_out = self._pairs(f"({source})"), self._pairs("_audited")
+        # Where the rows that came out are those that went in, no join has to find it out.
+        unlike = [build for build in rows_in if build and rows_in[build] != rows_out.get(build)]
+        lost, samples = self._superseded(source, unlike) if unlike else ({}, {})
+        return {build: n for build, (n, _) in rows_in.items()}, lost, samples
+
+    def _pairs(self, relation: str) -> dict[str, tuple[int, int]]:
+        """By build: rows, and a fingerprint of the input rows that they are of."""
         query = (
-            f"SELECT i.{BUILD}, i._source_file, i._row, o._row IS NULL AS lost "
-            f"FROM ({source}) AS i "
-            "LEFT JOIN (SELECT DISTINCT _source_file, _row FROM _audited) AS o "
-            "ON i._source_file = o._source_file AND i._row = o._row"
+            f"SELECT {BUILD}, count(*), bit_xor(xxhash64(_source_file, _row)) "
+            f"FROM {relation} GROUP BY {BUILD}"
         )
-        self.spark.sql(query).createOrReplaceTempView("_rows_in")
-        query = f"SELECT {BUILD}, count(*), count_if(lost) FROM _rows_in GROUP BY {BUILD}"
-        counted = {build: (int(n), int(lost)) for build, n, lost in _tuples(self._rows(query))}
+        return {build: (int(n), int(found)) for build, n, found in _tuples(self._rows(query))}
+
+    def _superseded(
+        self, source: str, builds: Sequence[str]
+    ) -> tuple[dict[str, int], dict[str, tuple[tuple[str, int], ...]]]:
+        """Of some builds: input rows that did not come out, and some of them."""
+        self.spark.sql(
+            f"SELECT i.{BUILD}, i._source_file, i._row FROM ({source}) AS i "
+            "LEFT ANTI JOIN _audited AS o "
+            "ON i._source_file = o._source_file AND i._row = o._row "
+            f"WHERE i.{BUILD} IN ({', '.join(map(literal, builds))})"
+        ).createOrReplaceTempView("_lost")
+        first = f"row_number() OVER (PARTITION BY {BUILD} ORDER BY _source_file, _row)"
+        query = (
+            f"SELECT {BUILD}, _source_file, _row, count(*) OVER (PARTITION BY {BUILD}) AS n "
+            f"FROM _lost QUALIFY {first} <= {_SAMPLES}"
+        )
+        lost: dict[str, int] = {}
         samples: dict[str, tuple[tuple[str, int], ...]] = {}
-        if any(lost for _, lost in counted.values()):
-            first = f"row_number() OVER (PARTITION BY {BUILD} ORDER BY _source_file, _row)"
-            query = (
-                f"SELECT {BUILD}, _source_file, _row FROM _rows_in WHERE lost "
-                f"QUALIFY {first} <= {_SAMPLES}"
-            )
-            for build, file, row in sorted(_tuples(self._rows(query))):
-                samples[build] = (*samples.get(build, ()), (str(file), int(row)))
-        return (
-            {build: n for build, (n, _) in counted.items()},
-            {build: lost for build, (_, lost) in counted.items()},
-            samples,
-        )
+        for build, file, row, n in sorted(_tuples(self._rows(query))):
+            lost[build] = int(n)
+            samples[build] = (*samples.get(build, ()), (str(file), int(row)))
+        return lost, samples
 
     def _quarantine(self, builds: Mapping[str, str]) -> dict[str, tuple[StagedFile, ...]]:
         """Rows kept out, in the quarantine's form; build → files."""
