@@ -1,8 +1,8 @@
 """Rules into SQL, numbers into verdicts.
 
 Pure. A contract's rules compile to one pass: an array of violated rule ids on
-every row, and aggregates that are computed while that pass is at hand. What the
-numbers mean is decided here, in one place for every engine.
+every row that violates one, and aggregates that are computed while that pass is at
+hand. What the numbers mean is decided here, in one place for every engine.
 """
 
 from __future__ import annotations
@@ -17,18 +17,22 @@ from lakehouse.contract import QUARANTINED_SHARE, Contract, Rule, Waiver
 from lakehouse.contract.rules import columns_of
 
 __all__ = [
+    "KEPT",
     "OUTSIDE_PARTITION",
     "Measured",
     "Verdict",
     "aggregates",
     "blocking",
     "duplicates",
+    "hard",
     "judge",
     "violations",
 ]
 
 #: Violation of a row that belongs to no partition, or to another one than the target's.
 OUTSIDE_PARTITION = "outside_partition"
+#: SQL that is TRUE for a row that nothing keeps out; NULL takes less room than an empty list.
+KEPT = "coalesce(len(_violations), 0) = 0"
 
 
 @dataclass(frozen=True)
@@ -69,29 +73,39 @@ class Verdict:
 
 def violations(contract: Contract) -> tuple[tuple[str, str], ...]:
     """(rule id, SQL that is TRUE for a violating row) of each rule that quarantines."""
-    return tuple(
-        (rule.id, _row_rule(rule)) for rule in contract.rules if rule.scope == "row" and _hard(rule)
-    )
+    return tuple((rule.id, _row_rule(rule)) for rule in contract.rules if hard(rule))
 
 
-def aggregates(contract: Contract) -> dict[str, str]:
+def hard(rule: Rule) -> bool:
+    """Whether a row that violates it is kept out: its id is among the row's ``_violations``."""
+    return rule.scope == "row" and _strict(rule)
+
+
+def aggregates(contract: Contract, listed: bool = True) -> dict[str, str]:
     """Aggregate expressions by name, over ``_audited`` (each row with ``_violations``).
 
     ``bad:<rule>`` and ``null:<rule>`` are over all rows, ``value:<rule>`` over published ones.
+
+    Args:
+        contract: The table's contract.
+        listed: Whether ``bad:<rule>`` is wanted of rules whose violations the rows list, too.
     """
     found: dict[str, str] = {}
     for rule in contract.rules:
         if rule.scope == "row":
-            # What a hard rule says stands in the rows already; few have anything at all.
-            told = f"len(_violations) > 0 AND list_contains(_violations, {literal(rule.id)})"
-            found[f"bad:{rule.id}"] = (
-                f"count(*) FILTER (WHERE {told if _hard(rule) else _row_rule(rule)})"
-            )
+            if listed or not hard(rule):
+                found[f"bad:{rule.id}"] = f"count(*) FILTER (WHERE {_told(rule)})"
             found[f"null:{rule.id}"] = _missing(rule)
         elif rule.type in _TABLE_VALUES:
-            published = "FILTER (WHERE len(_violations) = 0)"
-            found[f"value:{rule.id}"] = _TABLE_VALUES[rule.type](rule.kwargs).format(published)
+            kept = f"FILTER (WHERE {KEPT})"
+            found[f"value:{rule.id}"] = _TABLE_VALUES[rule.type](rule.kwargs).format(kept)
     return found
+
+
+def _told(rule: Rule) -> str:
+    # What a hard rule says stands in the rows already; few have anything at all.
+    listed = f"len(_violations) > 0 AND list_contains(_violations, {literal(rule.id)})"
+    return listed if hard(rule) else _row_rule(rule)
 
 
 def duplicates(contract: Contract, by: str = "") -> dict[str, str]:
@@ -111,7 +125,7 @@ def duplicates(contract: Contract, by: str = "") -> dict[str, str]:
             keys = head + ", ".join(map(quote, columns_of(rule)))
             found[rule.id] = (
                 f"SELECT {head}coalesce(sum(n) FILTER (WHERE n > 1), 0), coalesce(sum(n), 0) FROM "
-                f"(SELECT {keys}, count(*) AS n FROM _audited WHERE len(_violations) = 0 "
+                f"(SELECT {keys}, count(*) AS n FROM _audited WHERE {KEPT} "
                 f"AND NOT ({_ignored(rule)}) GROUP BY {keys}){tail}"
             )
     return found
@@ -158,13 +172,13 @@ def _judge(rule: Rule, numbers: Mapping[str, Any], rows: int, published: int) ->
     if rule.scope == "row":
         bad, missing = int(numbers[f"bad:{rule.id}"] or 0), int(numbers[f"null:{rule.id}"] or 0)
         measured = Measured(int(numbers.get("rows", rows)), bad, missing)
-        if _hard(rule):
+        if _strict(rule):
             return make("passed", f"{bad:,} quarantined" if bad else "", measured)
         what = "rows"
     else:
         bad = int(numbers[f"unique:{rule.id}"] or 0)
         measured = Measured(published, bad, published - int(numbers[f"looked:{rule.id}"]))
-        if _hard(rule):
+        if _strict(rule):
             detail = f"{bad:,} rows share a key" if bad else ""
             return make("failed" if bad else "passed", detail, measured, blocks=bool(bad))
         what = "rows with a key of their own"
@@ -232,7 +246,7 @@ def _waive(verdict: Verdict, waiver: Waiver | None) -> Verdict:
     )
 
 
-def _hard(rule: Rule) -> bool:
+def _strict(rule: Rule) -> bool:
     return rule.mostly >= 1
 
 

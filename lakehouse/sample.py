@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from lakehouse.errors import CatalogError
+from lakehouse.errors import CatalogError, StorageError, cause
 from lakehouse.storage import Storage
 
 __all__ = ["Delivery", "deliveries", "land", "put"]
@@ -88,12 +89,29 @@ def put(storage: Storage, path: str, content: bytes) -> bool:
 
     Returns:
         Whether it was written.
+
+    Raises:
+        StorageError: It could not be written; nothing of it is left.
     """
     filesystem, full = storage.fsspec(), f"{storage.root}/{path}"
     if filesystem.exists(full) and filesystem.cat_file(full) == content:
         return False
-    filesystem.makedirs(full.rsplit("/", 1)[0], exist_ok=True)
     # Written under a name that nobody reads, then moved: a killed landing leaves no half file.
-    filesystem.pipe_file(f"{full}.part", content)
-    filesystem.mv(f"{full}.part", full)
+    part = f"{full}.part"
+    try:
+        filesystem.makedirs(full.rsplit("/", 1)[0], exist_ok=True)
+        filesystem.pipe_file(part, content)
+        filesystem.mv(part, full)
+    except BaseException as error:
+        # What is left of it would fill a full disk for good.
+        with contextlib.suppress(Exception):
+            filesystem.rm_file(part)
+        if isinstance(error, OSError):
+            raise StorageError(
+                f"land {path} in {storage.uri}",
+                cause(error),
+                f"make room for its {len(content):,} bytes and let this user write there, or name "
+                "another place (LAKE_LANDING); then land again: what is there already stays",
+            ) from error
+        raise
     return True

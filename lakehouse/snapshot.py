@@ -32,6 +32,7 @@ PORTABLE_FEATURES = frozenset(
 
 _BUILD = re.compile(r"(?:^|/)build=([0-9a-f]{10}(?:-[0-9a-f]{10}){2,3})/")
 _BROKEN_OFF = "error reading a body"
+_CHECKPOINT = re.compile(r"(\d{20})\.checkpoint\.")
 _BATCH = re.compile(r"(?:^|/)batch=([0-9a-f]{10})/")
 
 
@@ -168,24 +169,45 @@ def open_table(storage: Storage, version: int | None = None) -> DeltaTable | Non
     except TableNotFoundError as error:
         if version is None or open_table(storage) is None:
             return None
-        raise StorageError(
-            f"open {storage.uri} at version {version}",
-            "the table is there, that version is not: it never was, or was cleaned away",
-            "'lake show TABLE' lists the versions; 'retention: {history: …}' keeps more of them",
-        ) from error
+        raise _without(storage, version, error) from error
     except (DeltaError, OSError) as error:
-        if version is not None:
-            remedy = "'lake show TABLE' lists the versions"
-        elif storage.is_s3:
-            remedy = (
-                "check LAKE_URI, LAKE_S3_ENDPOINT and the keys; 'lake up' starts a local server"
-            )
-        else:
-            remedy = "check LAKE_URI and the folder's permissions"
+        if version is not None and open_table(storage) is not None:
+            raise _without(storage, version, error) from error
+        remedy = (
+            "check LAKE_URI, LAKE_S3_ENDPOINT and the keys; 'lake up' starts a local server"
+            if storage.is_s3
+            else "check LAKE_URI and the folder's permissions"
+        )
         at = "" if version is None else f" at version {version}"
         raise StorageError(f"open {storage.uri}{at}", cause(error), remedy) from error
     _assert_portable(table, storage)
     return table
+
+
+def _without(storage: Storage, version: int, error: Exception) -> StorageError:
+    """The error of a table that is there, and which versions of it are."""
+    newest = open_table(storage)
+    first, last = _first_version(storage), newest.version() if newest else 0
+    kept = f"there are versions {first} to {last}"
+    if first == last:
+        kept = f"only version {last} is there"
+    found, remedy = f"{cause(error)}; {kept}", "name another, or none for the newest"
+    if version > last:
+        found = f"it is not made yet; {kept}"
+    elif version < first:
+        found = f"it was cleaned away; {kept}"
+        remedy += "; 'retention: {history: …}' in the contract keeps more of them"
+    return StorageError(f"open {storage.uri} at version {version}", found, remedy)
+
+
+def _first_version(storage: Storage) -> int:
+    """The oldest version whose log is whole: it begins at 0 or at a checkpoint."""
+    with storage.reaching(f"list the versions of {storage.uri}"):
+        paths = storage.fsspec().ls(f"{storage.root}/_delta_log", detail=False, refresh=True)
+    names = [str(path).rpartition("/")[2] for path in paths]
+    if f"{0:020}.json" in names:
+        return 0
+    return min((int(m[1]) for m in map(_CHECKPOINT.match, names) if m), default=0)
 
 
 def _tried(opening: Callable[[], DeltaTable]) -> DeltaTable:

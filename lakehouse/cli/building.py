@@ -6,7 +6,7 @@ import difflib
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,9 @@ from lakehouse.build import BuildResult, Session
 from lakehouse.cli import screen
 from lakehouse.ops import AuditRow
 from lakehouse.planning import Action, Plan, Reason, Target
+
+if TYPE_CHECKING:
+    from lakehouse.training.plan import ModelTarget
 
 __all__ = ["build", "plan", "publish_docs", "show_built"]
 
@@ -82,14 +85,56 @@ def plan(
     check: bool,
     as_json: bool,
 ) -> int:
-    """What must be built, and why. TABLES: only these and what they are made from."""
+    """What must be built, and why. TABLES: only these and what they are made from.
+
+    Without TABLES the models too; --check is about tables alone, which 'lake build' brings in
+    order, while 'lake retrain' decides about models.
+    """
     session = _session(tables, domain, engine, force, partitions)
     found, _ = builds.plan(session, tables)
+    models = () if tables else _plan_models(session, found)
     if as_json:
-        click.echo(json.dumps({"schema": 1, "targets": [_json(session, t) for t in found.targets]}))
+        told = {"targets": [_json(session, t) for t in found.targets]}
+        click.echo(json.dumps({"schema": 1, **told, "models": [_model_json(m) for m in models]}))
     else:
         _show_plan(session, found)
+        _show_models(models)
     return 4 if check and found.todo else 0
+
+
+def _plan_models(session: Session, found: Plan) -> tuple[ModelTarget, ...]:
+    if not session.domain.model_files():
+        return ()
+    from lakehouse.training import plan as models
+
+    return models.plan(session.lake, session.domain, {t.table for t in found.targets})
+
+
+def _model_json(target: ModelTarget) -> dict[str, Any]:
+    return {
+        "model": target.model,
+        "action": str(target.action),
+        "reasons": [_reason_json(reason) for reason in target.reasons],
+        "reads": [{"table": name, "version": v} for name, v in target.reads.items()],
+        "windows": {span: list(days) for span, days in target.windows.items()},
+        "certain": target.certain,
+    }
+
+
+def _show_models(targets: Sequence[ModelTarget]) -> None:
+    if not targets:
+        return
+    rows = [
+        [
+            target.model,
+            target.action.value if target.certain else f"{target.action.value}?",
+            "; ".join(_reason(r) for r in target.reasons),
+            ", ".join(f"{name} version {v}" for name, v in target.reads.items()) or "-",
+        ]
+        for target in targets
+    ]
+    screen.table(["model", "do", "because", "reads"], rows)
+    screen.say("models: 'lake train NAME' does it; 'lake retrain NAME' asks whether to")
 
 
 def _json(session: Session, target: Target) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lakehouse.cli import screen
+from lakehouse.cli import screen, surveying
 from lakehouse.errors import CatalogError, LakehouseError, StorageError, cause
 
 if TYPE_CHECKING:
@@ -217,7 +217,8 @@ def import_(
     }
     given = {name: value for name, value in named.items() if value is not None}
     keys = [one.strip() for one in (key or "").split(",") if one.strip()]
-    seen = drafting.survey(files, given, key=keys, time=time)
+    with surveying.progress() as on_progress:
+        seen = drafting.survey(files, given, key=keys, time=time, on_progress=on_progress)
     made = drafting.draft(seen, domain, table, path)
     for name, text in made.files.items():
         file = folder / name

@@ -14,7 +14,6 @@ from lakehouse import snapshot as snapshots
 from lakehouse.build import Lake
 from lakehouse.catalog import Table
 from lakehouse.cli import screen
-from lakehouse.errors import LakehouseError
 from lakehouse.ledger import Ledger
 from lakehouse.settings import load
 from lakehouse.stack.docs import address
@@ -298,7 +297,7 @@ def quarantined(lake: Lake) -> list[list[Any]]:
 @screen.json_option
 def lint(as_json: bool) -> int:
     """Check every contract, SQL file and model declaration below the domains' folder."""
-    from lakehouse.training import declaration
+    from lakehouse.training import linting
 
     folder = load().domains
     problems, skipped = [], []
@@ -307,11 +306,7 @@ def lint(as_json: bool) -> int:
         problems += catalog.lint(path)
         skipped += catalog.unevaluated(path)
         checked += len(list(path.glob("*/*.yaml")))
-        for model in sorted((path / "models").glob("*.yaml")):
-            try:
-                declaration.load(model).check_entries()
-            except LakehouseError as error:
-                problems.append(error)
+        problems += linting.complaints(path)
     if as_json:
         left = [{"table": t.name, "rule": r.id, "type": r.type} for t, r in skipped]
         _echo({"schema": 1, "problems": [p.to_json() for p in problems], "not_evaluated": left})

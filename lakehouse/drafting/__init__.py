@@ -5,7 +5,7 @@ will use it; a draft builds as it is.
 """
 
 from lakehouse.drafting.columns import Seen
-from lakehouse.drafting.survey import Survey, survey
+from lakehouse.drafting.survey import Progress, Survey, survey
 from lakehouse.drafting.writing import Draft, draft, one_row_per
 
-__all__ = ["Draft", "Seen", "Survey", "draft", "one_row_per", "survey"]
+__all__ = ["Draft", "Progress", "Seen", "Survey", "draft", "one_row_per", "survey"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -73,7 +73,10 @@ class Seen:
 
 
 def typed(
-    con: duckdb.DuckDBPyConnection, names: Mapping[str, str], types: Mapping[str, str]
+    con: duckdb.DuckDBPyConnection,
+    names: Mapping[str, str],
+    types: Mapping[str, str],
+    on_column: Callable[[str], None] = lambda name: None,
 ) -> list[Seen]:
     """The columns of files that have types of their own.
 
@@ -81,23 +84,36 @@ def typed(
         con: With the table ``landed``.
         names: The contract's names → the files'.
         types: The contract's names → DuckDB types.
+        on_column: Told each column that is done.
     """
-    found = [Seen(name, old, types[name], None, name, 0) for name, old in names.items()]
-    return [_measured(con, column) for column in found]
+    found = []
+    for name, old in names.items():
+        found.append(_measured(con, Seen(name, old, types[name], None, name, 0)))
+        on_column(name)
+    return found
 
 
-def text(con: duckdb.DuckDBPyConnection, names: Mapping[str, str]) -> tuple[list[str], list[Seen]]:
+def text(
+    con: duckdb.DuckDBPyConnection,
+    names: Mapping[str, str],
+    on_column: Callable[[str], None] = lambda name: None,
+) -> tuple[list[str], list[Seen]]:
     """The words that stand for NULL, and the columns with the types that their text has.
 
     Args:
         con: With the table ``landed``, in which those words become NULL.
         names: The contract's names → the files'.
+        on_column: Told each column that is done.
     """
     words = _null_words(con, names)
     for name in names if words else ():
         listed = ", ".join(map(literal, words))
         con.execute(f"UPDATE landed SET {quote(name)} = NULL WHERE {quote(name)} IN ({listed})")
-    return words, [_measured(con, _meant(con, name, old)) for name, old in names.items()]
+    found = []
+    for name, old in names.items():
+        found.append(_measured(con, _meant(con, name, old)))
+        on_column(name)
+    return words, found
 
 
 def _null_words(con: duckdb.DuckDBPyConnection, names: Mapping[str, str]) -> list[str]:

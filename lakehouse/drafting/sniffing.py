@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import collections
 import csv
+import functools
 import io
+import itertools
 import json
+import operator
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -30,8 +33,12 @@ _DATA = re.compile(r"[-+]?[0-9]+([.,][0-9]+)*|[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9
 #: An object with more keys than this holds data in its keys.
 _MOST_KEYS = 200
 _DEEPEST = 6
-#: A key of an object that is no name: a number or a UUID.
-_ID = re.compile(r"[0-9]+|[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+#: A key of an object that is no name: a number, a date or a UUID.
+_ID = re.compile(
+    r"[0-9]+|[0-9]{4}-[0-9]{2}(-[0-9]{2})?|[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+)
+#: So many keys over objects with the same keys each are no names either.
+_ALIKE = 12
 
 
 def sniff(data: bytes, path: str, given: Mapping[str, Any]) -> Source:
@@ -210,18 +217,49 @@ def _json(text: bytes, kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_map(text: bytes, kind: str, path: str) -> None:
-    """Refuse a document whose keys are data: one object for each id, or very many."""
-    document = next(_documents(text, kind), None)
-    if not isinstance(document, dict) or not document:
+    """Refuse a document whose records are the values of an object: its keys are data."""
+    first = list(itertools.islice(_documents(text, kind), 2))
+    document: Any = first[0] if first else None
+    # Of several documents each is a record, and may hold such an object as one of its values.
+    found = _map_of_objects(document, 0 if len(first) > 1 else 2)
+    if found is None:
         return
-    objects = all(isinstance(value, dict) for value in document.values())
-    if objects and (len(document) > _MOST_KEYS or all(map(_ID.fullmatch, document))):
-        raise LakehouseError(
-            f"draft from {path}",
-            f"a map of records: its keys ({next(iter(document))[:40]!r}, …) are data",
-            "maps of records are not read: write a record a line, the key among its fields, "
-            "for example with: jq -c 'to_entries[] | {key} + .value' FILE > FILE.jsonl",
-        )
+    records = _list_of_objects(document)
+    if records is not None and len(levels(records)[1]) - 1 <= len(found):
+        return
+    value = functools.reduce(operator.getitem, found, document)
+    way = f".{''.join(f'[{json.dumps(key)}]' for key in found)} | " if found else ""
+    raise LakehouseError(
+        f"draft from {path}",
+        f"${''.join(map(_step, found))} is a map of records: its keys "
+        f"({next(iter(value))[:40]!r}, …) are data",
+        "maps of records are not read: write a record a line, the key among its fields, for "
+        f"example with: jq -c '{way}to_entries[] | {{key}} + .value' "
+        "FILE > FILE.jsonl",
+    )
+
+
+def _map_of_objects(document: Any, deepest: int) -> tuple[str, ...] | None:
+    """The keys that lead to the first object near the top whose values are records."""
+    waiting: list[tuple[Any, tuple[str, ...]]] = [(document, ())]
+    for value, place in waiting:
+        if _is_map([value]):
+            return place
+        if isinstance(value, dict) and len(place) < deepest:
+            waiting += [(inner, (*place, key)) for key, inner in value.items()]
+    return None
+
+
+def _is_map(values: Sequence[Any]) -> bool:
+    """Whether the keys of objects are data: ids, very many, or many over values of one shape."""
+    objects = [value for value in values if isinstance(value, dict)]
+    keys = {key for value in objects for key in value}
+    inner = [one for value in objects for one in value.values()]
+    if not keys or not all(isinstance(one, dict) for one in inner):
+        return False
+    if len(keys) > _MOST_KEYS or all(map(_ID.fullmatch, keys)):
+        return True
+    return len(keys) >= _ALIKE and len({frozenset(one) for one in inner}) == 1
 
 
 def _documents(text: bytes, kind: str) -> Iterator[Any]:
@@ -286,7 +324,8 @@ def _leaves(
     present = [value for value in values if value is not None]
     objects = [value for value in present if isinstance(value, dict)]
     keys = dict.fromkeys(key for value in objects for key in value)
-    if present and len(objects) == len(present) and len(keys) <= _MOST_KEYS and depth < _DEEPEST:
+    is_object = present and len(objects) == len(present) and len(keys) <= _MOST_KEYS
+    if is_object and depth < _DEEPEST and not (place and _is_map(objects)):
         for key in keys:
             yield from _leaves([v[key] for v in objects if key in v], (*place, key), depth + 1)
     elif place:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from lakehouse import landing, sql
 from lakehouse.audit import quote
@@ -20,10 +21,30 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-__all__ = ["LIMIT", "Survey", "survey"]
+__all__ = ["LIMIT", "Progress", "Survey", "survey"]
 
 #: Files are looked at up to this many bytes in all.
 LIMIT = 512 << 20
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a survey is.
+
+    Attributes:
+        doing: ``reading`` files, in bytes, or ``understanding`` columns.
+        done: Bytes or columns that are done.
+        total: Of so many.
+        detail: The file or column at work, or done last.
+    """
+
+    doing: Literal["reading", "understanding"]
+    done: int
+    total: int
+    detail: str = ""
+
+
+_OnProgress = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
@@ -78,6 +99,7 @@ def survey(
     *,
     key: Sequence[str] = (),
     time: str | None = None,
+    on_progress: _OnProgress = lambda progress: None,
 ) -> Survey:
     """Look at files through the reader that will land them.
 
@@ -86,6 +108,7 @@ def survey(
         given: Options of the source that the user knows; the others are guessed.
         key: The key, where the user knows it.
         time: The column to partition by, where the user knows it.
+        on_progress: Told before and after each file, and after each column.
 
     Raises:
         LakehouseError: None of them can be read, or a named column is not there or is no key.
@@ -93,13 +116,13 @@ def survey(
     import duckdb
     import pyarrow as pa
 
-    read = _read(files, given)
+    read = _read(files, given, on_progress)
     with duckdb.connect() as con:
         for statement in (*sql.MACROS, "SET enable_progress_bar = false", "SET TimeZone = 'UTC'"):
             con.execute(statement)
         con.register("_landed", pa.concat_tables(read.tables))
         con.execute("CREATE TEMP TABLE landed AS SELECT * FROM _landed")
-        source, columns = _columns(con, read)
+        source, columns = _columns(con, read, on_progress)
         select = ", ".join(f"{c.expression} AS {quote(c.name)}" for c in columns)
         con.execute(f"CREATE TEMP TABLE typed AS SELECT {select} FROM landed")
         rows, different = columns[0].rows, keys.different(con, [c.name for c in columns])
@@ -122,10 +145,18 @@ def survey(
     )
 
 
-def _columns(con: duckdb.DuckDBPyConnection, read: _Read) -> tuple[Source, list[Seen]]:
+def _columns(
+    con: duckdb.DuckDBPyConnection, read: _Read, on_progress: _OnProgress
+) -> tuple[Source, list[Seen]]:
+    done = itertools.count(1)
+    on_progress(Progress("understanding", 0, len(read.names)))
+
+    def on_column(name: str) -> None:
+        on_progress(Progress("understanding", next(done), len(read.names), name))
+
     if read.source.format == "parquet":
-        return read.source, typed(con, read.names, read.types)
-    words, found = text(con, read.names)
+        return read.source, typed(con, read.names, read.types, on_column)
+    words, found = text(con, read.names, on_column)
     return read.source.model_copy(update={"null_values": ("", *words)}), found
 
 
@@ -163,10 +194,12 @@ def _tell_apart(con: duckdb.DuckDBPyConnection, columns: Sequence[Seen]) -> None
 # --- reading ----------------------------------------------------------------------------------
 
 
-def _read(files: Sequence[Path], given: Mapping[str, Any]) -> _Read:
+def _read(files: Sequence[Path], given: Mapping[str, Any], on_progress: _OnProgress) -> _Read:
     read: _Read | None = None
     size, skipped = 0, {}
+    total = min(LIMIT, sum(file.stat().st_size for file in files if file.exists()))
     for file in files:
+        on_progress(Progress("reading", size, total, file.name))
         try:
             data = file.read_bytes() if file.stat().st_size <= LIMIT - size else None
         except OSError as error:
@@ -183,6 +216,7 @@ def _read(files: Sequence[Path], given: Mapping[str, Any]) -> _Read:
         if read is None:
             read = _first(file, data, given)
         _one(read, file)
+        on_progress(Progress("reading", size, total, file.name))
     if read is None or not read.tables:
         told = "; ".join(
             f"{name}: {why}" for name, why in {**skipped, **(read.skipped if read else {})}.items()

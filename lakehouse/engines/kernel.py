@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lakehouse import audit, landing
 from lakehouse.audit import OUTSIDE_PARTITION, literal, quote
+from lakehouse.engines import python
 from lakehouse.engines.base import FileWarning, Output, Staged, Task, check_row_law
 from lakehouse.engines.connection import connection
 from lakehouse.engines.inputs import mount
@@ -47,7 +49,7 @@ def stage(task: Task) -> tuple[Staged, ...]:
             f"more memory than the worker's {task.memory:,} bytes: {str(error)[:200]}",
             _with_less(task),
         ) from error
-    except OSError as error:
+    except (OSError, duckdb.IOException) as error:
         raise task.storage.failed(f"stage {task.name}", error) from error
     except duckdb.Error as error:
         if _STORE.search(str(error)):
@@ -55,7 +57,7 @@ def stage(task: Task) -> tuple[Staged, ...]:
         raise EngineError(
             f"stage {task.name}",
             str(error)[:600],
-            f"correct {task.contract.path.removesuffix('.yaml')}.sql; 'lake lint' checks it",
+            f"correct {task.definition_file}; 'lake lint' checks it",
         ) from error
     for one in staged:
         check_row_law(one, task)
@@ -81,7 +83,7 @@ def _stage(task: Task, con: duckdb.DuckDBPyConnection) -> Iterator[Staged]:
     else:
         for one in task.inputs:
             mount(con, one)
-        select = task.sql
+        select = task.sql if task.function is None else python.select(task, con)
     con.execute(f"CREATE TEMP TABLE _selected AS {_audited(task, select)}")
     shared = (time.perf_counter() - began) / len(task.outputs)
     for output in task.outputs:
@@ -108,12 +110,12 @@ def _cut(task: Task, output: Output, con: duckdb.DuckDBPyConnection) -> None:
 def _write(
     task: Task, output: Output, con: duckdb.DuckDBPyConnection, landed: _Landed | None
 ) -> Staged:
-    numbers = _numbers(task, con)
+    numbers, reasons = _numbers(task, con)
     rejects = landed.rejects if landed else None
     rows_in, superseded, samples = _lineage(
         task, con, landed.records if landed else None, numbers["rows"]
     )
-    writer = Writer(task, output, con)
+    writer = Writer(task, output, con, kept_out=numbers["rows"] - numbers["published"])
     files = writer.publish()
     quarantine = writer.quarantine(rejects)
     return Staged(
@@ -128,7 +130,7 @@ def _write(
         quarantined=sum(f.rows for f in quarantine),
         superseded=superseded,
         numbers=numbers,
-        reasons=_reasons(con, rejects),
+        reasons=_with_rejects(reasons, rejects),
         samples=samples,
         warnings=landed.warnings if landed else (),
     )
@@ -205,11 +207,10 @@ def _audited(task: Task, select: str) -> str:
     flags = ", ".join(f"CASE WHEN {bad} THEN {literal(rule)} END" for rule, bad in rules)
     broken = " OR ".join(f"({bad})" for _, bad in rules)
     found = (
-        # DuckDB makes the list for the rows of the branch alone.
-        f"CASE WHEN {broken} THEN list_filter([{flags}], lambda rule: rule IS NOT NULL) "
-        "ELSE CAST([] AS VARCHAR[]) END"
+        # DuckDB makes the list for the rows of the branch alone; a row without one costs nothing.
+        f"CASE WHEN {broken} THEN list_filter([{flags}], lambda rule: rule IS NOT NULL) END"
         if flags
-        else "CAST([] AS VARCHAR[])"
+        else "CAST(NULL AS VARCHAR[])"
     )
     return f"SELECT *, {found} AS _violations FROM (\n{select}\n) AS _selected{where}"
 
@@ -221,28 +222,39 @@ def _partition_literal(task: Task, output: Output) -> str:
     return f"CAST({literal(output.partition)} AS {kind})"
 
 
-def _numbers(task: Task, con: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+def _numbers(task: Task, con: duckdb.DuckDBPyConnection) -> tuple[dict[str, Any], dict[str, int]]:
+    """What the audit's aggregates named, and violation → rows of the SELECT."""
+    contract = task.contract
     named = {
         "rows": "count(*)",
-        "published": "count(*) FILTER (WHERE len(_violations) = 0)",
-        **audit.aggregates(task.contract),
+        "published": f"count(*) FILTER (WHERE {audit.KEPT})",
+        **audit.aggregates(contract, listed=False),
     }
     columns = ", ".join(f"{expression} AS {quote(name)}" for name, expression in named.items())
     found = con.execute(f"SELECT {columns} FROM _audited").fetchall()[0]
     numbers = dict(zip(named, found, strict=True))
-    for rule, query in audit.duplicates(task.contract).items():
+    reasons = _reasons(con) if numbers["published"] < numbers["rows"] else {}
+    numbers |= {f"bad:{r.id}": reasons.get(r.id, 0) for r in contract.rules if audit.hard(r)}
+    for rule, query in audit.duplicates(contract).items():
         shared, looked = con.execute(query).fetchall()[0]
         numbers[f"unique:{rule}"], numbers[f"looked:{rule}"] = int(shared), int(looked)
-    return numbers
+    return numbers, reasons
 
 
-def _reasons(con: duckdb.DuckDBPyConnection, rejects: pa.Table | None) -> dict[str, int]:
-    query = "SELECT unnest(_violations) AS rule FROM _audited"
-    if rejects is not None:
-        con.register("_rejects", rejects)
-        query += " UNION ALL SELECT unnest(_violations) FROM _rejects"
-    counted = con.execute(f"SELECT rule, count(*) FROM ({query}) GROUP BY rule ORDER BY rule")
+def _reasons(con: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    counted = con.execute(
+        "SELECT rule, count(*) FROM (SELECT unnest(list_distinct(_violations)) AS rule "
+        "FROM _audited WHERE _violations IS NOT NULL) GROUP BY rule ORDER BY rule"
+    )
     return {rule: int(n) for rule, n in counted.fetchall()}
+
+
+def _with_rejects(reasons: Mapping[str, int], rejects: pa.Table | None) -> dict[str, int]:
+    counted = Counter(reasons)
+    if rejects is not None:
+        for rules in rejects["_violations"].to_pylist():
+            counted.update(rules or ())
+    return dict(sorted(counted.items()))
 
 
 # --- the row law ------------------------------------------------------------------------------
@@ -260,6 +272,8 @@ def _lineage(
     rows_in = int(con.execute(f"SELECT count(*) FROM {source}").fetchall()[0][0])
     gone = f"FROM {source} AS i ANTI JOIN _audited AS o USING (_source_file, _row)"
     superseded = int(con.execute(f"SELECT count(*) {gone}").fetchall()[0][0])
+    if not superseded:
+        return rows_in, 0, ()
     samples = con.execute(
         f"SELECT _source_file, _row {gone} ORDER BY ALL LIMIT {_SAMPLES}"
     ).fetchall()

@@ -38,11 +38,13 @@ class Writer:
         task: The task.
         output: The target.
         con: A connection that holds ``_audited``: the rows with ``_violations``.
+        kept_out: How many of them have any.
     """
 
     task: Task
     output: Output
     con: duckdb.DuckDBPyConnection
+    kept_out: int
 
     def __post_init__(self) -> None:
         part = self.task.contract.lake.partition
@@ -52,7 +54,7 @@ class Writer:
 
     def publish(self) -> tuple[StagedFile, ...]:
         """One file per partition written; a zero-row marker where nothing is left to publish."""
-        good = "len(_violations) = 0"
+        good = "_violations IS NULL" if self.kept_out else "TRUE"
         if self.task.batch is None or self.column is None:
             return (self._file(self.output.partition, good),)
         column = quote(self.column)
@@ -122,18 +124,19 @@ class Writer:
 
     def quarantine(self, rejects: pa.Table | None) -> tuple[StagedFile, ...]:
         """The rows kept out, with the rules they violate; no file when there are none."""
+        rejected = rejects is not None and rejects.num_rows > 0
+        if not self.kept_out and not rejected:
+            return ()
         build = self.builds[0]
         contract = self.task.contract
         query = (
             f"SELECT {held(contract)}, _violations, {literal(build)} AS _build, "
-            f"{unheld(contract)} AS _raw FROM _audited WHERE len(_violations) > 0"
+            f"{unheld(contract)} AS _raw FROM _audited WHERE _violations IS NOT NULL"
         )
-        if rejects is not None and rejects.num_rows:
+        if rejected:
             self.con.register("_rejects", rejects)
             query += f" UNION ALL SELECT {self._rejected_columns()}, _violations, "
             query += f"{literal(build)}, _raw FROM _rejects"
-        if not self.con.execute(f"SELECT count(*) FROM ({query})").fetchall()[0][0]:
-            return ()
         path = f"build={build}/part-{uuid.uuid4().hex}.parquet"
         root = quarantine_of(self.task.storage).root
         size, rows = _write(self.con, query, self.filesystem, f"{root}/{path}")

@@ -548,6 +548,22 @@ class TestCut:
         assert orders.rows(sql) == [(2,)]
 
 
+def test_what_was_planned_is_what_is_built(orders: Shop) -> None:
+    orders.edit("gold/daily.sql", "count(*)", "count(ordered)")
+    session = orders.session()
+    planned = session.plan_table("gold.daily")
+    assert [t.key for t in planned.todo] == [JAN, FEB]
+    assert (planned.engine, planned.because) == ("local", "asked for")
+    orders.orders("late", ("a9", "ann", 4, "2026-01-06"))
+    orders.build("silver.orders")
+    done = session.build_table("gold.daily", planned)
+    session.close()
+    # As the inputs were: the next plan sees that they have changed since.
+    assert done.keys == (JAN, FEB)
+    assert {key for table, key in orders.todo() if table == "gold.daily"} == {JAN, FEB}
+    assert session.plan_table("bronze.orders").engine == ""
+
+
 def test_engines_see_only_the_files_they_need(orders: Shop) -> None:
     february = next(t for t in orders.session().domain.order if t.short == "gold.daily")
     assert february.reads["silver.orders"].lookback == dt.timedelta(days=6)

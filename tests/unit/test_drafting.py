@@ -20,7 +20,7 @@ from lakehouse import build as building
 from lakehouse import catalog, query, sample
 from lakehouse.build import Lake, Session
 from lakehouse.cli import main
-from lakehouse.drafting import Survey, draft, survey
+from lakehouse.drafting import Progress, Survey, draft, survey
 from lakehouse.errors import LakehouseError
 from lakehouse.settings import Settings
 from lakehouse.sql import WORDS
@@ -246,6 +246,69 @@ def test_a_map_of_records_is_told(keys: list[str], indent: int | None, tmp_path:
     assert "write a record a line" in refused.value.remedy
     lines = "".join(json.dumps({"key": k} | v) + "\n" for k, v in records.items())
     assert survey([put(tmp_path, "f.jsonl", lines)], {}).rows == len(keys)
+
+
+STATIONS = {str(n): {"name": f"s{n}", "obs": [{"t": 1}, {"t": 2}]} for n in range(3)}
+
+
+@pytest.mark.parametrize(
+    ("document", "where", "way"),
+    [
+        ({"made": "today", "stations": STATIONS}, "$.stations", '.["stations"]'),
+        ({"a": {"b c": STATIONS}}, "$.a.b c", '.["a"]["b c"]'),
+        ({"days": {"2024-01-01": {"v": 1}, "2024-01-02": {"v": 2}}}, "$.days", '.["days"]'),
+        ({"by": {f"K{n}": {"v": n} for n in range(20)}}, "$.by", '.["by"]'),
+    ],
+)
+def test_a_map_of_records_below_the_top_is_told(
+    document: Any, where: str, way: str, tmp_path: Path
+) -> None:
+    with pytest.raises(LakehouseError) as refused:
+        survey([put(tmp_path, "f.json", json.dumps(document, indent=1))], {})
+    assert refused.value.found.startswith(f"{where} is a map of records")
+    assert f"jq -c '{way} | to_entries[]" in refused.value.remedy
+
+
+def test_a_map_of_records_on_one_line_is_told(tmp_path: Path) -> None:
+    with pytest.raises(LakehouseError, match="a map of records"):
+        survey([put(tmp_path, "f.json", json.dumps({"made": 1, "stations": STATIONS}))], {})
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"rows": [{"a": 1}, {"a": 2}], "index": {"1": {"at": 0}, "2": {"at": 1}}},
+        {"rows": [{"a": 1, "home": {"city": "x"}, "work": {"city": "y"}}]},
+        {"a": 1, "sizes": {"1": 2, "2": 3}},
+    ],
+)
+def test_other_objects_are_no_maps_of_records(document: Any, tmp_path: Path) -> None:
+    assert survey([put(tmp_path, "f.json", json.dumps(document, indent=1))], {}).column("a").rows
+
+
+def test_a_map_inside_a_record_stays_one_column_of_json(tmp_path: Path) -> None:
+    days = [{f"2024-01-{d:02}": {"v": d} for d in range(n, n + 2)} for n in (1, 5)]
+    rows = [{"id": i, "days": one, "at": {"x": 1}} for i, one in enumerate(days)]
+    seen = survey([put(tmp_path, "f.json", json.dumps({"rows": rows}, indent=1))], {})
+    assert [c.landed for c in seen.columns] == ["id", "days", "$.rows[*].at.x"]
+    lines = "".join(json.dumps(one) + "\n" for one in rows)
+    seen = survey([put(tmp_path, "f.jsonl", lines)], {})
+    assert [c.landed for c in seen.columns] == ["id", "days", "$.at.x"]
+
+
+def test_progress_is_told_in_bytes_and_in_columns(tmp_path: Path) -> None:
+    files = [put(tmp_path, f"{n}.csv", "a,b\n1,2\n") for n in "xy"]
+    told: list[Progress] = []
+    survey(files, {}, on_progress=told.append)
+    assert [(p.doing, p.done, p.total, p.detail) for p in told] == [
+        ("reading", 0, 16, "x.csv"),
+        ("reading", 8, 16, "x.csv"),
+        ("reading", 8, 16, "y.csv"),
+        ("reading", 16, 16, "y.csv"),
+        ("understanding", 0, 2, ""),
+        ("understanding", 1, 2, "a"),
+        ("understanding", 2, 2, "b"),
+    ]
 
 
 def test_parquet_keeps_its_types(tmp_path: Path) -> None:

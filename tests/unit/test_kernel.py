@@ -191,6 +191,7 @@ class TestNeighbours:
         months = ["2026-01-01", "2026-02-01", "2026-03-01"]
         assert self.groups(daily, 1) == [months, ["2026-06-01"]]
         assert self.groups(daily, 2) == [months[:2], months[2:], ["2026-06-01"]]
+        assert self.groups(daily, 8) == [months[:2], months[2:], ["2026-06-01"]]
         assert self.groups(daily, 1, worker_memory=1000) == [[m] for m in (*months, "2026-06-01")]
 
     def test_together_they_are_what_each_is_alone(self, daily: Shop) -> None:

@@ -179,4 +179,4 @@ class TestCommands:
         for words in (["market"], ["market", "orders", "more.csv"]):
             assert self.lake("land", *words) == 1
             said = capsys.readouterr().err
-            assert said.startswith("StorageError: land files") and "LAKE_LANDING" in said
+            assert said.startswith("StorageError: land ") and "LAKE_LANDING" in said

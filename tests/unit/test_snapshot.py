@@ -68,8 +68,9 @@ def test_older_versions_can_be_read(shop: Shop) -> None:
     table = lake.domain("shop").table("bronze.orders")
     rows = [sum(f.rows for f in snapshots.read(lake.place(table), "t", v).files) for v in (0, 1, 2)]
     assert rows == [0, 4, 5]
-    with pytest.raises(StorageError, match="at version 9"):
+    with pytest.raises(StorageError, match="at version 9") as raised:
         snapshots.read(lake.place(table), "t", 9)
+    assert raised.value.found == "it is not made yet; there are versions 0 to 2"
 
 
 def test_tables_that_would_be_read_wrongly_are_refused(tmp_path: Path) -> None:
@@ -110,7 +111,8 @@ def test_a_version_that_was_cleaned_away_is_no_empty_table(shop: Shop) -> None:
     opened.create_checkpoint()
     for entry in range(opened.version()):
         (Path(place.root) / "_delta_log" / f"{entry:020}.json").unlink()
-    for version in (0, 99):
-        with pytest.raises(StorageError, match=f"version {version}") as raised:
+    for version, why in ((0, "it was cleaned away"), (99, "it is not made yet")):
+        with pytest.raises(StorageError, match=f"at version {version}") as raised:
             snapshots.read(place, table.name, version)
-        assert "lake show" in raised.value.remedy
+        assert raised.value.found == f"{why}; only version 2 is there"
+        assert ("retention" in raised.value.remedy) is (version == 0)
