@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup setup-spark demo test check-lint check-format check-types check-layers check-docs check-tests \
-        test-crash docs lock clean moved
+        test-crash test-loop docs lock clean moved
 
 # Any Python from 3.11 on; name another one with PYTHON=…
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -70,6 +70,9 @@ check-tests: setup-spark
 test-crash: setup-spark ## the long set of kills, races and network faults (a quarter of an hour)
 	@LAKE_CRASH_ROUNDS=$(or $(LAKE_CRASH_ROUNDS),5) \
 	  $(PY) -m pytest tests/crash tests/integration/test_faults.py
+
+test-loop: setup ## the loop under a real server, with worker, training and server killed
+	@LAKE_LOOP=1 $(PY) -m pytest tests/integration/test_loop.py
 
 docs: check-docs ## the documentation, in docs/_build
 	@echo "open docs/_build/index.html"

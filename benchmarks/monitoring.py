@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import os
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,7 +34,8 @@ _START = dt.datetime(2013, 1, 7, tzinfo=dt.UTC)
 
 _NUMBER = (
     "CASE WHEN hash(i + {n}) % 50 > 0 THEN "
-    "CAST(hash(i + {n}) % {values} AS DOUBLE) / 1000 + sqrt(CAST(hash(i * 3 + {n}) % 9973 AS DOUBLE)) "
+    "CAST(hash(i + {n}) % {values} AS DOUBLE) / 1000 "
+    "+ sqrt(CAST(hash(i * 3 + {n}) % 9973 AS DOUBLE)) "
     "END AS {name}"
 )
 _TEXT = "'value ' || CAST(hash(i + {n}) % {values} AS VARCHAR) AS {name}"
@@ -97,8 +99,6 @@ def _told(reference: Reference, found: Sequence[WindowCounts]) -> dict[str, floa
 
 def monitored(folder: Path) -> None:
     """As the library does it, from the files' names to the effect sizes."""
-    import os
-
     import scipy.stats  # noqa: F401  # start-up, as in the peer
 
     from lakehouse import settings

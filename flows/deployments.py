@@ -3,7 +3,8 @@
 Keys are compared with the models by which Prefect itself reads the file, entry
 points and parameters with the source of the flows, which is not imported, domains and
 models with the folders that declare them. Run it as
-``python -m flows.deployments prefect.yaml``.
+``python -m flows.deployments prefect.yaml``. Automations that belong to no deployment are checked
+in the same way.
 """
 
 from __future__ import annotations
@@ -11,19 +12,23 @@ from __future__ import annotations
 import ast
 import difflib
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-__all__ = ["Problem", "lint", "main"]
+__all__ = ["Problem", "lint", "lint_automations", "main"]
 
 At = tuple[str | int, ...]
+Finding = tuple[At, str, str]
 
 #: The flows whose parameters name a domain or a model of the catalog.
-_OWN = ("flows/elt.py:elt", "flows/train.py:train", "flows/maintain.py:maintain")
+_OWN = tuple(
+    f"flows/{name}.py:{name}"
+    for name in ("elt", "train", "score", "monitor", "retrain", "maintain")
+)
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,22 @@ def lint(path: Path) -> tuple[Problem, ...]:
     Returns:
         All problems in the order of their lines; empty when the file may be deployed.
     """
+    return _read(path, lambda raw: _file(raw, path.parent), "deployments:")
+
+
+def lint_automations(folder: Path) -> tuple[Problem, ...]:
+    """Check the automations of a folder: one in each file.
+
+    Returns:
+        All problems, file by file; none when there is no such folder.
+    """
+    found = [p for file in sorted(folder.glob("*.yaml")) for p in _read(file, _alone, "name:")]
+    return tuple(found)
+
+
+def _read(
+    path: Path, check: Callable[[Mapping[str, Any]], Iterator[Finding]], first: str
+) -> tuple[Problem, ...]:
     text = path.read_text(encoding="utf-8")
     try:
         tree, raw = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
@@ -58,8 +79,8 @@ def lint(path: Path) -> tuple[Problem, ...]:
         line = mark.line + 1 if mark else 1
         return (Problem(f"{path}:{line}", f"not YAML: {error}", "mend it"),)
     if not isinstance(raw, dict):
-        return (Problem(f"{path}:1", "the file holds no mapping", "begin with 'deployments:'"),)
-    found = [(_line(tree, at), what, remedy) for at, what, remedy in _file(raw, path.parent)]
+        return (Problem(f"{path}:1", "the file holds no mapping", f"begin with '{first}'"),)
+    found = [(_line(tree, at), what, remedy) for at, what, remedy in check(raw)]
     return tuple(Problem(f"{path}:{line}", what, do) for line, what, do in sorted(found))
 
 
@@ -67,18 +88,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the problems of the files named; 0 when there are none."""
     names = list(sys.argv[1:] if argv is None else argv) or ["prefect.yaml"]
     problems = [problem for name in names for problem in lint(Path(name))]
+    folders = dict.fromkeys(Path(name).parent / "deployments" / "automations" for name in names)
+    problems += [problem for folder in folders for problem in lint_automations(folder)]
     for problem in problems:
         print(problem)
     return 1 if problems else 0
-
-
-Finding = tuple[At, str, str]
 
 
 def _file(raw: Mapping[str, Any], root: Path) -> Iterator[Finding]:
     from prefect.cli.deploy._models import PrefectYamlModel
 
     yield from _unknown(raw, _names(PrefectYamlModel) | {"definitions"}, ())
+    for key in ("build", "push"):
+        if raw.get(key):
+            yield (key,), f"'{key}' steps are not run", "build before you deploy; delete them"
     seen: dict[tuple[str, str], int] = {}
     for i, deployment in enumerate(raw.get("deployments") or []):
         at: At = ("deployments", i)
@@ -203,6 +226,49 @@ def _trigger(trigger: Any, at: At, *, nested: bool) -> Iterator[Finding]:
             models[kind].model_validate(trigger)
         except ValidationError as error:
             yield at, f"trigger: {_first(error)}", "correct it"
+
+
+def _alone(raw: Mapping[str, Any]) -> Iterator[Finding]:
+    """An automation that belongs to no deployment."""
+    from uuid import UUID
+
+    from prefect.events.schemas.automations import AutomationCore
+    from pydantic import ValidationError
+
+    actions = raw.get("actions") or []
+    for i, action in enumerate(actions):
+        if isinstance(action, dict) and action.get("type") == "run-deployment":
+            remedy = "make it a trigger of the deployment in prefect.yaml"
+            yield ("actions", i), "an action that runs a deployment", remedy
+    # A webhook is named, and found on the server later.
+    named = [
+        {**a, "block_document_id": str(UUID(int=0))} if "block_document_id" in a else a
+        for a in actions
+        if isinstance(a, dict)
+    ]
+    try:
+        made = AutomationCore.model_validate({**raw, "actions": named})
+    except ValidationError as error:
+        yield (*error.errors()[0]["loc"],), f"automation: {_first(error)}", "correct it"
+        yield from _unknown(raw, _names(AutomationCore), ())
+        return
+    yield from _dropped(raw, made, ())
+    trigger = raw.get("trigger") or {}
+    if not (trigger.get("match") or trigger.get("match_related") or trigger.get("triggers")):
+        yield ("trigger",), "a trigger without 'match' fires for every resource", "add 'match:'"
+
+
+def _dropped(raw: Any, made: Any, at: At) -> Iterator[Finding]:
+    """Keys that the model, as it was read, does not have."""
+    from pydantic import BaseModel
+
+    if isinstance(raw, dict) and isinstance(made, BaseModel) and not hasattr(made, "root"):
+        yield from _unknown(raw, _names(type(made)), at)
+        for key, value in raw.items():
+            yield from _dropped(value, getattr(made, key, None), (*at, key))
+    elif isinstance(raw, list) and isinstance(made, list | tuple):
+        for i, (one, other) in enumerate(zip(raw, made, strict=False)):
+            yield from _dropped(one, other, (*at, i))
 
 
 def _unknown(value: Any, known: Collection[str], at: At) -> Iterator[Finding]:

@@ -104,9 +104,7 @@ def of_training(done: Trained) -> State[Any]:
     told = f"version {done.result.version} is {done.result.alias}"
     if done.result.alias == "champion":
         return Completed(message=told)
-    held = [
-        f"{g.name} {g.verdict} ({g.because})" for g in done.result.gates if g.verdict != "passed"
-    ]
+    held = [f"{g.name} {g.verdict} ({g.because})" for g in done.result.gates if g.blocks]
     return Failed(name=BLOCKED, message=f"{told}: {_some(held)}")
 
 

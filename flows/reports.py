@@ -19,11 +19,12 @@ from lakehouse.cli.screen import size
 from lakehouse.engines.spark.running import Running
 from lakehouse.ops import AuditRow
 from lakehouse.planning import Action, Plan, Reason, Target
+from lakehouse.retraining.job import Decided
 from lakehouse.stack.docs import address
 from lakehouse.training.job import Trained
 from lakehouse.training.train import TrainingResult
 
-__all__ = ["audit", "data_docs", "name_run", "plan", "spark", "training"]
+__all__ = ["audit", "data_docs", "decision", "name_run", "plan", "spark", "training"]
 
 #: Lines of a plan that anybody reads.
 _LINES = 200
@@ -231,6 +232,36 @@ def _mlflow(result: TrainingResult) -> str:
     )
     page = f"{uri}/#/models/{quote(result.model)}/versions/{result.version}"
     return f"{f'[{name}]({page})' if uri.startswith('http') else name}, run `{result.run_id}`"
+
+
+def decision(done: Decided) -> None:
+    """Whether to train, with all reasons and what was seen."""
+    facts, made = done.facts, done.made
+    asked = ", ".join(t.kind + (f" ({t.detail})" if t.detail else "") for t in facts.triggers)
+    pinned = ", ".join(f"{table} version {v}" for table, v in facts.pinned.items())
+    speaks = {"for": "for", "against": "against", "told": "overruled"}
+    reasons = [[r.code, speaks[r.weight], r.sentence] for r in made.reasons]
+    seen = [
+        ["asked by", asked],
+        ["champion", f"version {facts.champion.version}" if facts.champion else "none"],
+        ["data", f"{pinned or 'none'}; newest event {facts.watermark or 'none'}"],
+        ["ripe labelled rows", f"{facts.rows:,}; new ones {facts.new_rows:,}"],
+        ["attempts so far", str(len(facts.attempts))],
+        ["alarms not answered yet", str(len(facts.new_alarms))],
+    ]
+    note = "" if done.recorded else ": nothing has changed since"
+    lines = [
+        f"# {facts.model}: {'training' if made.verdict == 'train' else 'no training'}",
+        "",
+        f"Decision `{done.decision}`{note}. The whole story: `lake why {facts.model}`.",
+        *_section("Reasons", ["reason", "speaks", "because"], reasons),
+        *_section("What was seen", ["what", "value"], seen),
+    ]
+    create_markdown_artifact(
+        key=_key("decision", facts.model),
+        markdown="\n".join(lines),
+        description="Whether to train, and why",
+    )
 
 
 def _number(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Train and register a model of a domain, in a process of its own."""
+"""Train and register a model of a domain, in this process."""
 
 from __future__ import annotations
 
@@ -19,20 +19,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("model")
     parser.add_argument("--domain")
     parser.add_argument("--force", action="store_true")
+    parser.add_argument("--pin", action="append", default=[], metavar="TABLE=VERSION", type=_pin)
+    parser.add_argument("--decision", default="", help="the decision to train, for the records")
     asked = parser.parse_args(argv)
+    order = job.Order(asked.model, asked.domain, asked.force, dict(asked.pin), asked.decision)
     try:
-        done = job.train_model(
+        done = job.train_here(
             open_lake(settings_with_stack()),
-            asked.model,
-            domain=asked.domain,
-            force=asked.force,
-            progress=lambda step: print(step, file=sys.stderr, flush=True),
+            order,
+            lambda step: print(step, file=sys.stderr, flush=True),
         )
     except LakehouseError as error:
         print(json.dumps(error.to_json()), file=sys.stderr)
         return error.exit_code
     print(json.dumps(done.to_json(), default=str))
     return 3 if done.result and done.result.alias != "champion" else 0
+
+
+def _pin(text: str) -> tuple[str, int]:
+    table, _, version = text.partition("=")
+    return table, int(version)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from lakehouse import snapshot as snapshots
 from lakehouse.catalog import Table
 from lakehouse.engines.base import Staged, StagedFile
 from lakehouse.engines.writer import QUARANTINE_COLUMNS, quarantine_of
+from lakehouse.errors import CommitConflict
 from lakehouse.snapshot import File, Snapshot
 from lakehouse.storage import Storage
 from lakehouse.transaction import MAX_ACTIONS, Change, Form, Transaction
@@ -88,16 +89,37 @@ def publish(
 
 
 def append(
-    name: str, storage: Storage, types: Mapping[str, str], file: StagedFile, *, run: str
+    name: str,
+    storage: Storage,
+    types: Mapping[str, str],
+    file: StagedFile,
+    *,
+    run: str,
+    only_after: int | None = None,
 ) -> int:
     """Add one staged file to an unpartitioned table; returns the version that holds it.
 
+    Args:
+        name: The table's full name.
+        storage: Its place.
+        types: Column → DuckDB type.
+        file: The file.
+        run: The run's id, for the history.
+        only_after: Commit only on top of this version of the table (-1: of none).
+
     Raises:
-        CommitConflict: Others won every attempt.
+        CommitConflict: Others won every attempt, or committed after ``only_after``.
         CommitError: The store refused.
     """
-    made = Transaction(name, storage, Form(types, None), run, "")
-    return made.commit(lambda now: Change([file], []))
+
+    def change(now: Snapshot) -> Change:
+        # The version that creates the table has no files.
+        if only_after is not None and now.version != only_after and now.files:
+            found = f"version {now.version} came after {only_after}"
+            raise CommitConflict(f"commit to {name}", found, "look again, and decide anew")
+        return Change([file], [])
+
+    return Transaction(name, storage, Form(types, None), run, "").commit(change)
 
 
 def _chunks(

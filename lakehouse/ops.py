@@ -228,7 +228,9 @@ class MonitorRow:
         verdict: ``ok``, ``alarm`` or ``not evaluated``.
         because: The reason, in a sentence with its numbers.
         read_version: Delta version of the feature table that was read.
-        looked: When, UTC.
+        looked: When it was found so first, UTC: later runs that find the same keep it.
+        seen: Digest of all that the verdict depends on; empty where it is the clock. What was
+            seen already is not looked at again.
     """
 
     run: str
@@ -245,6 +247,7 @@ class MonitorRow:
     because: str
     read_version: int
     looked: dt.datetime
+    seen: str
 
 
 @dataclass(frozen=True)
@@ -442,10 +445,26 @@ def read(
     return [dict(row) for row in table.to_pylist()]
 
 
-def append(storage: Storage, name: str, rows: Iterable[DataclassInstance], run: str) -> None:
+def append(
+    storage: Storage,
+    name: str,
+    rows: Iterable[DataclassInstance],
+    run: str,
+    *,
+    only_after: int | None = None,
+) -> None:
     """Append rows to an ops table in one commit, which a lost reply does not double.
 
+    Args:
+        storage: The table's place.
+        name: The table.
+        rows: Of one class of :data:`ROWS`.
+        run: The run's id.
+        only_after: Append only on top of this version of the table, -1 for none: what was
+            decided from it still holds.
+
     Raises:
+        CommitConflict: Others appended after ``only_after``.
         CommitError: The store refused; what was published stays, unexplained.
     """
     import pyarrow as pa
@@ -468,4 +487,4 @@ def append(storage: Storage, name: str, rows: Iterable[DataclassInstance], run: 
         ) from error
     stats = json.dumps({"numRecords": made.num_rows})
     file = StagedFile(path, size, made.num_rows, None, stats)
-    commit.append(f"ops.{name}", storage, types_of(name), file, run=run)
+    commit.append(f"ops.{name}", storage, types_of(name), file, run=run, only_after=only_after)

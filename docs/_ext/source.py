@@ -129,6 +129,13 @@ def _flow(module: str, node: ast.FunctionDef) -> str:
     return head + table(["parameter", "default", "what"], rows)
 
 
+_ALARM = {
+    "version": "The version that was watched.",
+    "window": "`start` and `end` of the window of event time, UTC.",
+    "because": "The monitor's sentence, with its numbers.",
+    "run": "The run's id, as in `ops.monitors`.",
+}
+
 #: What each part of an event says; an event with a part that is not told here fails the build.
 _EVENT_PARTS = {
     "lakehouse.table.committed": {
@@ -136,6 +143,19 @@ _EVENT_PARTS = {
         "partitions": "The targets published by this commit, at most 100.",
         "rows": "Rows published by this commit.",
         "run": "The run's id, as in `ops.runs`.",
+    },
+    "lakehouse.model.scored": {
+        "version": "The version that predicted.",
+        "partitions": "The feature partitions that were looked at, at most 100.",
+        "rows": "Predictions that were added.",
+        "run": "The run's id, as in `ops.runs`.",
+    },
+    "lakehouse.model.performance_dropped": _ALARM,
+    "lakehouse.model.distribution_changed": _ALARM,
+    "lakehouse.model.promoted": {
+        "version": "The new champion.",
+        "before": "The champion before it; 0 for none.",
+        "decision": "The decision that led to it, as in `ops.decisions`.",
     },
 }
 
@@ -161,7 +181,7 @@ def emitted() -> Iterator[tuple[str, str, list[str]]]:
                 assert isinstance(event, ast.Constant)
                 assert isinstance(resource, ast.Dict) and isinstance(payload, ast.Dict)
                 keys = [k.value for k in payload.keys if isinstance(k, ast.Constant)]
-                identity = _template(resource.values[0], {}).replace(
-                    "…", "<domain>.<layer>.<table>"
-                )
+                about_model = str(event.value).startswith("lakehouse.model.")
+                shown = "<domain>.<model>" if about_model else "<domain>.<layer>.<table>"
+                identity = re.sub("…(\\.…)*", shown, _template(resource.values[0], {}))
                 yield str(event.value), identity, [str(k) for k in keys]

@@ -48,7 +48,7 @@ class Planned:
     Attributes:
         seen: The table and its inputs, at the versions that were planned with.
         targets: What is not as it should be.
-        engine: What those that are to be built go to; empty when there are none.
+        engine: What changes the table; empty when there is nothing to do.
         because: Why.
     """
 
@@ -72,7 +72,7 @@ def plan_table(session: Session, table: Table) -> Planned:
     seen = session.read([*table.reads, table.short])
     pending = {n: Pending(absent=session.absent.get(n, frozenset())) for n in table.reads}
     planned = Planned(seen, session.targets(table, pending, seen))
-    if not planned.todo:
+    if not any(t.action in (Action.build, Action.remove) for t in planned.targets):
         return planned
     engine, because = session.route(table, planned.todo)
     return replace(planned, engine=engine, because=because)

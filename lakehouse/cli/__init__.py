@@ -32,9 +32,18 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "query": ("looking", "Run SQL over the lake."),
     "quarantine": ("looking", "Rows that were kept out, with the rules they break."),
     "lint": ("looking", "Check every contract, SQL file and model declaration."),
+    "check": ("checking", "See that a table built by partitions is what it is all at once."),
     "maintain": ("maintain", "Merge small files, remove what no kept version needs."),
     "train": ("models", "Train and register a model, if its inputs or definition changed."),
-    "models": ("models", "The registered versions of the models."),
+    "models": ("models", "The registered versions of the models, and who was champion."),
+    "promote": ("models", "Make a version champion on your word, with the reason."),
+    "rollback": ("models", "Make the champion before champion again, with the reason."),
+    "retrain": ("retraining", "Ask whether to train a model now; it is trained, or told why not."),
+    "why": ("retraining", "The story of a model: its champion, every decision, what comes next."),
+    "runs": ("retraining", "What ran, from which code, with what inputs and outputs."),
+    "deploy": ("retraining", "Have Prefect run what prefect.yaml and deployments/ declare."),
+    "score": ("scoring", "Predict what is new by champion and challenger, each row once."),
+    "monitor": ("monitoring", "How the champion does: drift, performance, missing data."),
 }
 
 

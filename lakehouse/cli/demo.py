@@ -26,16 +26,24 @@ MODEL = "late_arrival"
 
 @click.command()
 @click.option("--spark", is_flag=True, help="Instead: two months, on Dask and on Spark; compare.")
-def demo(spark: bool) -> int:
+@click.option("--loop", is_flag=True, help="Instead: half a year of continuous training, played.")
+def demo(spark: bool, loop: bool) -> int:
     """Land a year of real flights on a real S3 server, build the lake, train a model.
 
     Run it again and it finds nothing to do. With LAKE_URI set it uses that lake.
 
     With --spark it builds two months on both engines, in two lakes of their own below
     demo-spark/, and compares every row: exit code 1 when one differs.
+
+    With --loop it plays continuous training, in a lake of its own in .lake/demo-loop: a first
+    model, then month after month lands, is scored and watched, and the arbiter decides.
     """
     began = time.perf_counter()
     settings = load()
+    if loop:
+        from lakehouse.cli.loop import play
+
+        return play(settings)
     if spark:
         from lakehouse.cli import both_engines
 

@@ -1,18 +1,22 @@
-"""``lake train`` and ``lake models``."""
+"""``lake train``, ``lake models``, ``lake promote`` and ``lake rollback``."""
 
 from __future__ import annotations
 
+import getpass
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lakehouse.cli import screen
 
 if TYPE_CHECKING:
+    from lakehouse.ops import PromotionRow
+    from lakehouse.promotion import Moved
+    from lakehouse.registry import ModelVersion
     from lakehouse.training.train import TrainingResult
 
-__all__ = ["models", "train"]
+__all__ = ["models", "promote", "rollback", "train"]
 
 
 @click.command()
@@ -59,36 +63,117 @@ def show_result(result: TrainingResult) -> None:
 
 
 @click.command()
+@click.argument("model", required=False)
 @screen.json_option
-def models(as_json: bool) -> None:
-    """The declared models and their registered versions."""
-    from lakehouse.training import declaration, job
+def models(model: str | None, as_json: bool) -> None:
+    """The registered versions of the models (or of MODEL), and who was champion."""
+    from lakehouse import promotion
+    from lakehouse.ledger import Ledger
+    from lakehouse.registry import registry_of
+    from lakehouse.training import declaration
 
     lake = screen.lake()
-    registry = job.registry_of(lake.settings)
-    rows = []
+    registry, book = registry_of(lake.settings), Ledger(lake.storage)
+    listed: list[list[Any]] = []
+    moves: list[PromotionRow] = []
     for domain in lake.domains:
         for file in domain.model_files():
-            model = declaration.load(file)
-            primary = model.metrics.primary
-            for version in registry.versions(model.name):
-                record = version.record
-                rows.append(
-                    [
-                        model.name,
-                        version.version,
-                        ", ".join(version.aliases) or "-",
-                        record.metrics.get(primary) if record else None,
-                        ", ".join(f"{t} v{v}" for t, v in record.inputs.items()) if record else "-",
-                        f"{version.created:%Y-%m-%d %H:%M}",
-                        version.run_id,
-                    ]
-                )
-    columns = ["model", "version", "alias", "primary metric", "trained from", "created", "run"]
+            if model not in (None, file.stem):
+                continue
+            declared = declaration.load(file)
+            versions = registry.versions(declared.name)
+            listed += [_version(one, declared.metrics.primary) for one in versions]
+            moves += promotion.history(book, domain.name, declared.name, versions)
     if as_json:
-        document = [dict(zip(columns, row, strict=True)) for row in rows]
-        click.echo(json.dumps({"schema": 1, "versions": document}))
-    elif rows:
-        screen.table(columns, rows)
+        document = [dict(zip(_VERSION, row, strict=True)) for row in listed]
+        moved = [dict(zip(_MOVE, _move(row), strict=True)) for row in moves]
+        click.echo(json.dumps({"schema": 1, "versions": document, "promotions": moved}))
+    elif listed:
+        screen.table(_VERSION, listed)
+        if moves:
+            screen.heading("Moved")
+            screen.table(_MOVE, [_move(row) for row in moves])
     else:
         screen.say("no model is registered yet: lake train NAME")
+
+
+_VERSION = ("model", "version", "alias", "primary metric", "trained from", "created", "run")
+_MOVE = ("model", "moved", "alias", "from", "to", "how", "by", "because")
+
+
+def _version(one: ModelVersion, primary: str) -> list[Any]:
+    record = one.record
+    return [
+        one.name,
+        one.version,
+        ", ".join(one.aliases) or "-",
+        record.metrics.get(primary) if record else None,
+        ", ".join(f"{t} v{v}" for t, v in record.inputs.items()) if record else "-",
+        f"{one.created:%Y-%m-%d %H:%M}",
+        one.run_id,
+    ]
+
+
+def _move(row: PromotionRow) -> list[Any]:
+    moved = f"{row.moved:%Y-%m-%d %H:%M}"
+    return [row.model, moved, row.alias, row.before, row.version, row.kind, row.by, row.because]
+
+
+_because = click.option("--because", required=True, help="The reason; it goes into the ledger.")
+_by = click.option("--by", default=getpass.getuser, help="Who decides; your login by default.")
+_domain = click.option("--domain", help="The domain; needed only when two declare that name.")
+
+
+@click.command()
+@click.argument("model")
+@click.argument("version")
+@_because
+@_by
+@_domain
+@screen.json_option
+def promote(
+    model: str, version: str, because: str, by: str, domain: str | None, as_json: bool
+) -> None:
+    """Make VERSION (a number, or 'challenger') of MODEL champion, whatever its gates said."""
+    from lakehouse import promotion
+
+    done = promotion.promote(screen.lake(), model, version, because=because, by=by, domain=domain)
+    _show_move(done, as_json=as_json)
+
+
+@click.command()
+@click.argument("model")
+@_because
+@click.option("--to", help="A former champion's number; the one before when not given.")
+@_by
+@_domain
+@screen.json_option
+def rollback(
+    model: str, because: str, to: str | None, by: str, domain: str | None, as_json: bool
+) -> None:
+    """Make the champion before the present one champion of MODEL again."""
+    from lakehouse import promotion
+
+    done = promotion.rollback(screen.lake(), model, because=because, by=by, to=to, domain=domain)
+    _show_move(done, as_json=as_json)
+
+
+def _show_move(done: Moved, *, as_json: bool) -> None:
+    row = done.row
+    if as_json:
+        click.echo(json.dumps(done.to_json(), default=str))
+    elif not done.moved:
+        screen.say(
+            f"{row.model} version {row.version} is {row.alias} already, since "
+            f"{row.moved:%Y-%m-%d %H:%M}, by {row.by}: {row.because}"
+        )
+    else:
+        before = f", before it version {row.before}" if row.before else ""
+        screen.say(f"{row.model} version {row.version} is {row.alias}{before}")
+        told = [name for name, verdict in json.loads(row.gates).items() if _blocked(verdict)]
+        if told:
+            screen.say(f"its gates {', '.join(told)} had not passed: lake models {row.model}")
+
+
+def _blocked(verdict: object) -> bool:
+    return str(verdict).startswith(("failed", "not evaluated"))

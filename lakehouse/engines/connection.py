@@ -83,6 +83,8 @@ def _start(memory: int, threads: int) -> _Instance:
         *sql.MACROS,
         "SET GLOBAL TimeZone = 'UTC'",
         "SET enable_progress_bar = false",
+        # What it keeps of files would be of no use to the next task, which reads others.
+        "SET GLOBAL enable_external_file_cache = false",
     ):
         con.execute(statement)
     made = _Instance(con, spill)

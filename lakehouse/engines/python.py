@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.audit import quote
+from lakehouse.catalog import FUNCTION
 from lakehouse.engines.base import Argument, Function, Task
 from lakehouse.errors import EngineError, cause
 from lakehouse.types import arrow
@@ -44,8 +45,6 @@ def _passed(con: duckdb.DuckDBPyConnection, one: Argument) -> pa.Table:
 
 
 def _call(task: Task, function: Function, passed: Mapping[str, pa.Table]) -> object:
-    from lakehouse.catalog import FUNCTION
-
     code = function.code
     try:
         return getattr(code.load(), FUNCTION)(**passed)

@@ -2,7 +2,9 @@
 
 What a build directory holds is merged within it only. Batches of a bronze
 partition are not merged with each other: the snapshot knows a batch by its
-directory, and a file that lands again replaces its batch and no other.
+directory, and a file that lands again replaces its batch and no other. Of
+predictions, what a version made of several builds of one partition becomes one
+file in the newest build's directory, which says that this build was scored.
 """
 
 from __future__ import annotations
@@ -34,23 +36,41 @@ class Merge:
         """Bytes that are read and written."""
         return sum(file.size for file in self.files)
 
+    def folder(self, kind: str) -> str:
+        """Where the merged file is put."""
+        newest = max(self.files, key=lambda f: (f.added, f.path))
+        build = newest.path.rpartition("/")[0]
+        return "compacted" if _of_ledger(newest, kind) else build
+
+
+def _of_ledger(file: File, kind: str) -> bool:
+    """Whether a file is one of the ledger's, whose directory says nothing."""
+    return kind == "ops" or (kind == "predictions" and file.build is None)
+
 
 def merges(snapshot: Snapshot, kind: str, target: int = TARGET_BYTES) -> tuple[Merge, ...]:
     """What is worth merging in a snapshot.
 
     Args:
         snapshot: What is live.
-        kind: As :attr:`Place.kind`; the ledger's files are one group.
+        kind: As :attr:`Place.kind`; the ledger's files are one group, predictions are grouped
+            by version and partition.
         target: Bytes that a merged file grows to.
     """
     groups: dict[object, list[File]] = {}
     for file in snapshot.files:
-        if kind == "ops" or file.build is not None:
-            key = None if kind == "ops" else (file.partition, file.batch, file.build)
-            groups.setdefault(key, []).append(file)
-    least = _OPS_FILES if kind == "ops" else 2
-    found = (run for files in groups.values() for run in _runs(files, target))
-    return tuple(Merge(tuple(run)) for run in found if len(run) >= least)
+        if _of_ledger(file, kind):
+            groups.setdefault(None, []).append(file)
+        elif file.build is not None:
+            of_part = file.path.partition("/build=")[0]
+            part = of_part if kind == "predictions" else (file.partition, file.batch, file.build)
+            groups.setdefault(part, []).append(file)
+    return tuple(
+        Merge(tuple(run))
+        for part, files in groups.items()
+        for run in _runs(files, target)
+        if len(run) >= (_OPS_FILES if part is None else 2)
+    )
 
 
 def _runs(files: Iterable[File], target: int) -> Iterator[list[File]]:

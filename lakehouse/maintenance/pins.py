@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from lakehouse.lake import Lake
@@ -77,17 +77,34 @@ def of_models(lake: Lake, ledger: Ledger) -> tuple[Pin, ...]:
     names = sorted(declared | {one.model for one in _trainings(ledger)} - {""})
     if not names:
         return ()
-    from lakehouse.training.job import registry_of
+    from lakehouse.registry import registry_of
 
-    registry = registry_of(lake.settings)
-    return tuple(pin for name in names for pin in of_versions(registry.versions(name)))
+    registry, champions = registry_of(lake.settings), _champions(ledger)
+    return tuple(
+        pin
+        for name in names
+        for pin in of_versions(registry.versions(name), champions.get(name, ()))
+    )
 
 
-def of_versions(versions: Iterable[ModelVersion]) -> Iterator[Pin]:
+def _champions(ledger: Ledger) -> Mapping[str, Sequence[int]]:
+    """Model → the versions that the ledger knows as champions."""
+    found: dict[str, list[int]] = {}
+    for row in ledger.rows("promotions", ["model", "version", "alias"]):
+        if row["alias"] == "champion":
+            found.setdefault(row["model"], []).append(row["version"])
+    return found
+
+
+def of_versions(versions: Iterable[ModelVersion], champions: Collection[int] = ()) -> Iterator[Pin]:
     """What the versions of one model hold.
 
     One whose training has not ended yet counts: it may be given an alias. So do the last that
-    passed every gate, which were champions.
+    were champions: by the ledger, by what is signed on them, or because they passed every gate.
+
+    Args:
+        versions: Those of one model.
+        champions: Those that the ledger knows as champions.
     """
     rollbacks = 0
     for one in sorted(versions, key=lambda v: -v.version):
@@ -97,7 +114,8 @@ def of_versions(versions: Iterable[ModelVersion]) -> Iterator[Pin]:
         if not held and not one.complete:
             held = "not complete"
         passed = all(verdict == "passed" for verdict in one.record.gates.values())
-        if not held and passed and rollbacks < _ROLLBACKS:
+        was = passed or one.promotion is not None or one.version in champions
+        if not held and was and rollbacks < _ROLLBACKS:
             rollbacks += 1
             held = "to roll back to"
         if held:

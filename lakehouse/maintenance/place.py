@@ -30,14 +30,14 @@ class Place:
 
     Attributes:
         name: Its full name; ``…__quarantine`` and ``ops.…`` among them.
-        kind: A declared table, its quarantine, or one of the ledger's.
+        kind: A declared table, its quarantine, predictions, or another of the ledger's.
         storage: Where it is.
         retention: How long is kept what is no longer live.
         types: Column → DuckDB type where older files may lack columns; empty elsewhere.
     """
 
     name: str
-    kind: Literal["table", "quarantine", "ops"]
+    kind: Literal["table", "quarantine", "predictions", "ops"]
     storage: Storage
     retention: Retention = field(default_factory=Retention)
     types: Mapping[str, str] = field(default_factory=dict)
@@ -50,9 +50,9 @@ class Place:
 
     def owns(self, path: str) -> bool:
         """Whether a file below the table's root is one that the library's writers make."""
-        if self.kind == "ops":
-            return bool(_OPS.match(path))
-        return bool(_BUILD.match(path) or _STAGING.match(path))
+        if self.kind in ("predictions", "ops") and _OPS.match(path):
+            return True
+        return self.kind != "ops" and bool(_BUILD.match(path) or _STAGING.match(path))
 
 
 def places(lake: Lake, domain: Domain, select: Sequence[str] = ()) -> tuple[tuple[Place, ...], ...]:
@@ -85,4 +85,5 @@ def _of_table(lake: Lake, table: Table) -> tuple[Place, ...]:
 
 def _ops(lake: Lake, name: str) -> Place:
     short = name.removeprefix("ops.")
-    return Place(name, "ops", lake.storage.at("ops", short), types=ops.types_of(short))
+    kind: Literal["predictions", "ops"] = "predictions" if short == "predictions" else "ops"
+    return Place(name, kind, lake.storage.at("ops", short), types=ops.types_of(short))

@@ -101,8 +101,7 @@ def rewrite(place: Place, merge: Merge, told: Mapping[str, Statistics]) -> Stage
         StorageError: The store does not answer.
     """
     first = merge.files[0]
-    folder = "compacted" if place.kind == "ops" else first.path.rpartition("/")[0]
-    path = f"{folder}/part-{uuid.uuid4().hex}.parquet"
+    path = f"{merge.folder(place.kind)}/part-{uuid.uuid4().hex}.parquet"
     with place.storage.reaching(f"merge files of {place.name}"):
         written, rows = _write(place, merge, path)
     known = [told.get(file.path) for file in merge.files]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from lakehouse.training.dataset import Samples, matrix
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Contribution", "Importance", "explain", "importance"]
+__all__ = ["Contribution", "Importance", "explain", "importance", "shares"]
 
 _SAMPLE = 3_000
 _BACKGROUND = 200
@@ -126,3 +126,10 @@ def importance(estimator: Classifier, samples: Samples, metric: str) -> tuple[Im
         )
     ]
     return tuple(sorted(made, key=lambda i: (-i.loss, i.feature)))
+
+
+def shares(found: Sequence[Importance]) -> Mapping[str, float]:
+    """Each feature's share in the importance of all; a feature whose shuffling gains has none."""
+    losses = {one.feature: max(0.0, one.loss) for one in found}
+    total = sum(losses.values())
+    return {name: loss / total for name, loss in losses.items()} if total else {}

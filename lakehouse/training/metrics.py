@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.training.declaration import MetricName
+from lakehouse.training.bootstrap import Days, interval
+from lakehouse.training.conditions import SliceOf
+from lakehouse.training.dataset import Samples, slices_of
+from lakehouse.training.fields import MetricName
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["CalibrationBin", "Evaluation", "calibration", "calibration_error", "evaluate"]
+__all__ = [
+    "CalibrationBin",
+    "Evaluation",
+    "calibration",
+    "calibration_error",
+    "evaluate",
+    "evaluate_slices",
+]
 
 BINS = 10
 
@@ -48,6 +58,7 @@ class Evaluation:
         brier: Mean squared difference of probability and label; less is better.
         calibration_error: Expected calibration error; less is better.
         calibration: Its bins, from low to high.
+        intervals: Metric → the ends of its 95 % interval, where it has one.
     """
 
     model: str
@@ -58,6 +69,7 @@ class Evaluation:
     brier: float
     calibration_error: float
     calibration: tuple[CalibrationBin, ...]
+    intervals: Mapping[MetricName, tuple[float, float]] = field(default_factory=dict)
 
     def value(self, metric: MetricName) -> float | None:
         """The metric of that name; None when it is not defined on these rows."""
@@ -66,7 +78,7 @@ class Evaluation:
     @property
     def metrics(self) -> Mapping[str, float]:
         """The metrics that are defined on these rows, by name."""
-        values = {
+        values: dict[str, float | None] = {
             "roc_auc": self.roc_auc,
             "average_precision": self.average_precision,
             "brier": self.brier,
@@ -79,6 +91,8 @@ def evaluate(
     model: str,
     y: np.ndarray[Any, np.dtype[np.int64]],
     probability: np.ndarray[Any, np.dtype[np.float64]],
+    day: np.ndarray[Any, np.dtype[np.int64]] | None = None,
+    sure_of: Sequence[MetricName] = ("roc_auc", "average_precision", "brier"),
 ) -> Evaluation:
     """Compare probabilities with labels.
 
@@ -86,6 +100,8 @@ def evaluate(
         model: The name in the result.
         y: Labels 0 and 1, shape (rows,), at least one row.
         probability: Of class 1, shape (rows,).
+        day: Of each row, for the intervals; None for none.
+        sure_of: The metrics that get an interval.
     """
     import numpy as np
     from sklearn.metrics import average_precision_score, roc_auc_score
@@ -101,6 +117,31 @@ def evaluate(
         brier=float(np.mean((probability - y) ** 2)),
         calibration_error=calibration_error(bins),
         calibration=bins,
+        intervals={} if day is None else _intervals(y, probability, day, sure_of),
+    )
+
+
+def _intervals(
+    y: np.ndarray[Any, np.dtype[np.int64]],
+    probability: np.ndarray[Any, np.dtype[np.float64]],
+    day: np.ndarray[Any, np.dtype[np.int64]],
+    names: Sequence[MetricName],
+) -> Mapping[MetricName, tuple[float, float]]:
+    days = Days(day)
+    found = {name: interval(days.values(name, y, probability), days.count) for name in names}
+    return {name: ends for name, ends in found.items() if ends is not None}
+
+
+def evaluate_slices(
+    samples: Samples,
+    probability: np.ndarray[Any, np.dtype[np.float64]],
+    declared: Sequence[SliceOf],
+    primary: MetricName,
+) -> tuple[Evaluation, ...]:
+    """Each declared slice with enough rows, named ``column=value``, with its primary interval."""
+    return tuple(
+        evaluate(name, samples.y[at], probability[at], samples.day[at], [primary])
+        for name, at in slices_of(samples, declared)
     )
 
 

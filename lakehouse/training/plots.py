@@ -6,20 +6,27 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.training.explain import Importance
-from lakehouse.training.metrics import Evaluation
+from lakehouse.training.fields import MetricName
+from lakehouse.training.metrics import Evaluation, evaluate
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["calibration_plot", "importance_plot", "roc_plot"]
+__all__ = ["calibration_plot", "importance_plot", "roc_plot", "slices_plot", "weeks_plot"]
 
 _CANDIDATE, _DETAIL, _GUIDE = "#1f5fa8", "#5b6770", "#c3c9ce"
 _BASELINES = ("#d9822b", "#4f9d69", "#8d6cab", "#b0524f")
 _SHOWN = 20
+_SLICES = 40
 _LEAST_ROWS = 30
-_NAMES = {"roc_auc": "ROC AUC", "average_precision": "average precision", "brier": "Brier score"}
+_NAMES = {
+    "roc_auc": "ROC AUC",
+    "average_precision": "Average precision",
+    "brier": "Brier score",
+    "calibration_error": "Calibration error",
+}
 
 
 def roc_plot(
@@ -92,6 +99,68 @@ def importance_plot(found: Sequence[Importance], metric: str) -> Figure:
     axes.grid(visible=False, axis="y")
     axes.margins(y=0.02)
     axes.set_xlabel(f"Loss of {_NAMES[metric]} when the feature's values are shuffled")
+    return figure
+
+
+def slices_plot(slices: Sequence[Evaluation], whole: Evaluation, metric: MetricName) -> Figure:
+    """The metric of each slice with its interval, the lowest at the bottom; a line for all rows."""
+    known = [(value, s) for s in slices if (value := s.value(metric)) is not None]
+    known.sort(key=lambda pair: pair[0])
+    shown = known if len(known) <= _SLICES else [*known[: _SLICES // 2], *known[-_SLICES // 2 :]]
+    title = f"{_NAMES[metric]} by slice"
+    if len(known) > len(shown):
+        title += f" (the lowest and highest of {len(known)})"
+    figure, (axes,) = _figure(7.6, 1.5 + 0.27 * max(len(shown), 3), title)
+    for at, (value, one) in enumerate(shown):
+        low, high = one.intervals.get(metric, (value, value))
+        axes.plot([low, high], [at, at], color=_DETAIL, linewidth=1.4)
+        axes.plot([value], [at], marker="o", color=_CANDIDATE, markersize=5)
+    axes.set_yticks(range(len(shown)), [f"{s.model} ({s.rows:,})" for _, s in shown])
+    if (all_rows := whole.value(metric)) is not None:
+        axes.axvline(all_rows, color=_DETAIL, linestyle=(0, (4, 3)), linewidth=1)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel(f"{_NAMES[metric]} with its 95 % interval; dashed: all rows")
+    return figure
+
+
+def weeks_plot(
+    y: np.ndarray[Any, np.dtype[np.int64]],
+    day: np.ndarray[Any, np.dtype[np.int64]],
+    probabilities: Sequence[tuple[str, np.ndarray[Any, np.dtype[np.float64]]]],
+    metric: MetricName,
+) -> Figure:
+    """The metric of each model in each seven days of the test, the candidate first.
+
+    Args:
+        y: Labels, shape (rows,).
+        day: Of each row, as days since 1970, shape (rows,).
+        probabilities: Model and its probabilities, shape (rows,).
+        metric: What is shown.
+    """
+    import numpy as np
+
+    first = int(day.min())
+    week = (day - first) // 7
+    figure, (axes,) = _figure(7.6, 4.2, f"{_NAMES[metric]} by week of the test")
+    for i, (name, probability) in enumerate(probabilities):
+        points = []
+        for number in np.unique(week):
+            at = week == number
+            value = evaluate(name, y[at], probability[at]).value(metric)
+            if value is not None and at.sum() >= _LEAST_ROWS:
+                points.append((np.datetime64(first + 7 * int(number), "D"), value))
+        width = 2.2 if i == 0 else 1.5
+        axes.plot(
+            *zip(*points, strict=True) if points else ([], []),
+            marker="o",
+            markersize=4,
+            color=_colour(i),
+            linewidth=width,
+            label=name,
+        )
+    axes.set(ylabel=_NAMES[metric])
+    axes.legend(frameon=False)
+    axes.tick_params(axis="x", rotation=30)
     return figure
 
 

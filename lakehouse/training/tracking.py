@@ -2,35 +2,58 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lakehouse.registry import TRUSTED_TYPES, ModelRecord, prepare_process, tracking_at
+from lakehouse.artifacts import (
+    client_of,
+    log_stored,
+    mlflow_errors,
+    prepare_process,
+    tracking_at,
+)
+from lakehouse.modelfile import NAMES, Stored, serialise
+from lakehouse.registry import ModelRecord
+from lakehouse.training.attempt import Attempt
+from lakehouse.training.card import Card
 from lakehouse.training.code import Classifier
 from lakehouse.training.dataset import DatasetVersion
 from lakehouse.training.declaration import ModelDeclaration
 from lakehouse.training.gates import GateResult
 from lakehouse.training.metrics import Evaluation
+from lakehouse.training.split import Windows
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
 __all__ = [
+    "describe",
+    "judged_by",
+    "log_card",
     "log_declaration",
     "log_evaluation",
+    "log_gates",
     "log_inputs",
     "log_model",
     "log_plots",
+    "log_reference",
+    "reopened_run",
     "started_run",
 ]
 
 _EXAMPLE_ROWS = 5
+_REFERENCE = "reference.json"
+_JUDGED = "lakehouse.judging_id"
+#: MLflow's names of metrics; and how long a tag may be.
+_UNNAMED = re.compile(r"[^\w\-. :/]")
+_TAG = 5000
 
 
 @contextmanager
@@ -59,29 +82,55 @@ def started_run(
             yield run.info.run_id
 
 
-def log_declaration(declaration: ModelDeclaration, record: ModelRecord) -> None:
+@contextmanager
+def reopened_run(tracking_uri: str, run_id: str) -> Iterator[str]:
+    """A run that has ended; what is logged inside the block goes to it.
+
+    Yields:
+        The run's id.
+    """
+    prepare_process()
+    import mlflow
+
+    with tracking_at(tracking_uri), mlflow.start_run(run_id=run_id):
+        yield run_id
+
+
+def judged_by(tracking_uri: str, run_id: str) -> str:
+    """The id of what a run's version was judged by last; empty when that is not known."""
+    with mlflow_errors("read how a version was judged"):
+        tags = client_of(tracking_uri).get_run(run_id).data.tags
+    return str(tags.get(_JUDGED, ""))
+
+
+def log_declaration(
+    declaration: ModelDeclaration, record: ModelRecord, windows: Windows, attempt: Attempt
+) -> None:
     """Parameters, the declaration with its Python, and the ids of what is trained from."""
     import mlflow
 
-    split, features = declaration.split, declaration.features
-    mlflow.log_params(
-        {
-            "estimator": declaration.estimator.entry,
-            **{f"estimator.{k}": v for k, v in declaration.estimator.params.items()},
-            "features.table": features.table,
-            "features.count": len(features.columns),
-            "features.lead_minutes": features.lead.total_seconds() / 60,
-            "label": declaration.label.column,
-            "split.train": f"{split.train[0]} until {split.train[1]}",
-            "split.test": f"{split.test[0]} until {split.test[1]}",
-        }
-    )
+    features = declaration.features
+    params = {
+        "estimator": declaration.estimator.entry,
+        **{f"estimator.{k}": v for k, v in declaration.estimator.params.items()},
+        "features.table": features.table,
+        "features.count": len(features.columns),
+        "features.lead_minutes": features.lead.total_seconds() / 60,
+        "label": declaration.label.column,
+        "split.train": f"{windows.train[0]} until {windows.train[1]}",
+        "split.test": f"{windows.test[0]} until {windows.test[1]}",
+        "attempt": attempt.number,
+    }
+    mlflow.log_params(params)
     mlflow.set_tags(
         {
             "lakehouse.model": declaration.name,
+            "lakehouse.domain": record.domain,
+            "lakehouse.decision": record.decision,
             "lakehouse.definition_id": record.definition_id,
             "lakehouse.feature_definition_id": record.feature_definition_id,
             "lakehouse.fingerprint": record.fingerprint,
+            "lakehouse.watermark": record.watermark,
         }
     )
     mlflow.log_dict(declaration.model_dump(mode="json"), "declaration/declaration.json")
@@ -105,21 +154,61 @@ def log_inputs(inputs: Sequence[DatasetVersion]) -> None:
     mlflow.log_dict({"inputs": [asdict(one) for one in inputs]}, "inputs.json")
 
 
-def log_evaluation(
-    candidate: Evaluation,
-    baselines: Sequence[Evaluation],
-    gates: Sequence[GateResult],
-) -> None:
-    """Metrics (a baseline's as ``<name>/<metric>``), calibration and gates."""
+def log_reference(text: str) -> str:
+    """The training rows as histograms, by which they are watched; their path in the run."""
     import mlflow
 
-    for evaluation in (candidate, *baselines):
+    mlflow.log_text(text, _REFERENCE)
+    return _REFERENCE
+
+
+def log_evaluation(
+    candidate: Evaluation, others: Sequence[Evaluation], slices: Sequence[Evaluation]
+) -> None:
+    """Metrics with the ends of their intervals, another model's as ``<name>/<metric>``."""
+    import mlflow
+
+    for evaluation in (candidate, *others):
         prefix = "" if evaluation is candidate else f"{evaluation.model}/"
-        mlflow.log_metrics({prefix + k: v for k, v in evaluation.metrics.items()})
-    mlflow.set_tags({f"gate.{g.name}": f"{g.verdict}: {g.because}" for g in gates})
-    evaluations = [asdict(e) for e in (candidate, *baselines)]
+        mlflow.log_metrics(_values(evaluation, prefix))
+    for one in slices:
+        mlflow.log_metrics(_values(one, f"slice/{_UNNAMED.sub('_', one.model)}/"))
+    evaluations = [asdict(e) for e in (candidate, *others)]
     mlflow.log_dict({"models": evaluations}, "evaluation.json")
+    if slices:
+        mlflow.log_dict({"slices": [asdict(e) for e in slices]}, "slices.json")
+
+
+def _values(evaluation: Evaluation, prefix: str) -> dict[str, float]:
+    made = {f"{prefix}{name}": value for name, value in evaluation.metrics.items()}
+    for name, (low, high) in evaluation.intervals.items():
+        made |= {f"{prefix}{name}_low": low, f"{prefix}{name}_high": high}
+    return made
+
+
+def log_gates(gates: Sequence[GateResult], judging_id: str) -> None:
+    """The verdicts, as tags and as a file, and the id of what was judged by."""
+    import mlflow
+
+    told = {f"gate.{g.name}": f"{g.verdict}: {g.because}"[:_TAG] for g in gates}
+    mlflow.set_tags({**told, _JUDGED: judging_id})
     mlflow.log_dict({"gates": [asdict(g) for g in gates]}, "gates.json")
+
+
+def log_card(made: Card) -> None:
+    """The model card, as Markdown and as a page; the run's own description too."""
+    import mlflow
+
+    text = made.markdown()
+    mlflow.log_text(text, "card/model_card.md")
+    mlflow.log_text(made.page(), "card/model_card.html")
+    mlflow.set_tag("mlflow.note.content", text[:_TAG])
+
+
+def describe(tracking_uri: str, name: str, version: int, text: str) -> None:
+    """The description of a registered version."""
+    with mlflow_errors(f"describe {name} version {version}"):
+        client_of(tracking_uri).update_model_version(name, str(version), text[:_TAG])
 
 
 def log_plots(figures: Mapping[str, Figure]) -> None:
@@ -130,22 +219,24 @@ def log_plots(figures: Mapping[str, Figure]) -> None:
         mlflow.log_figure(figure, f"plots/{name}.png")
 
 
-def log_model(estimator: Classifier, example: pd.DataFrame) -> str:
-    """Store a fitted estimator by skops, with signature and input example.
+def log_model(estimator: Classifier, example: pd.DataFrame, stored: Stored | None = None) -> str:
+    """Store a fitted estimator without code, with signature and input example.
 
     Args:
         estimator: The fitted estimator.
         example: Rows of its features, of which the first five are stored.
+        stored: It, as it is stored; made from the estimator when it is not given.
 
     Returns:
         ``models:/m-…``, the logged model.
-    """
-    import mlflow
 
+    Raises:
+        UntrustedModelError: The estimator holds types that would not be loaded again.
+    """
     with warnings.catch_warnings():
         # MLflow says so of its own classes, to every user, at the import.
         warnings.filterwarnings("ignore", ".*Any type hint is inferred as AnyType", UserWarning)
-        import mlflow.pyfunc
+        import mlflow.pyfunc  # noqa: F401
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
 
@@ -156,16 +247,16 @@ def log_model(estimator: Classifier, example: pd.DataFrame) -> str:
     ]
     probabilities = estimator.predict_proba(rows)
     outputs = TensorSpec(probabilities.dtype, (-1, probabilities.shape[1]))
-    packages = ("scikit-learn", "skops", "numpy", "pandas")
-    logged = mlflow.sklearn.log_model(
-        estimator,
-        name="model",
-        serialization_format="skops",
-        skops_trusted_types=list(TRUSTED_TYPES),
-        signature=ModelSignature(inputs=Schema(inputs), outputs=Schema([outputs])),
-        input_example=rows,
-        pyfunc_predict_fn="predict_proba",
-        # Named here: to infer them MLflow would load the model in another process.
-        pip_requirements=[f"{name}=={version(name)}" for name in packages],
-    )
-    return str(logged.model_uri)
+    signature = ModelSignature(inputs=Schema(inputs), outputs=Schema([outputs]))
+    made = stored or serialise(estimator)
+    packages = ["scikit-learn", "skops", "numpy", "pandas"]
+    if made.file != NAMES[0]:
+        packages.append("xgboost")
+    return log_stored(made, signature, rows, [pin for p in packages for pin in _pinned(p)])
+
+
+def _pinned(package: str) -> list[str]:
+    try:
+        return [f"{package}=={version(package)}"]
+    except PackageNotFoundError:  # Of another name: xgboost-cpu is imported as xgboost.
+        return [f"{package}-cpu=={version(f'{package}-cpu')}"]

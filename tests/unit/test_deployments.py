@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.deployments import lint, main
+from flows.deployments import lint, lint_automations, main
 
 GOOD = """\
 name: lake
@@ -169,3 +169,62 @@ def test_the_command_prints_and_fails(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_our_own_file_is_right() -> None:
     assert lint(Path(__file__).parents[2] / "prefect.yaml") == ()
+
+
+AUTOMATION = """\
+name: tell of failures
+trigger:
+  type: event
+  posture: Reactive
+  expect: [prefect.flow-run.Failed]
+  match: {prefect.resource.id: "prefect.flow-run.*"}
+  threshold: 1
+  within: 0
+actions:
+  - {type: call-webhook, block_document_id: lake-notify, payload: "{}"}
+"""
+
+
+def automation_problems(tmp_path: Path, text: str) -> list[str]:
+    file = tmp_path / "one.yaml"
+    file.write_text(text)
+    return [str(p).removeprefix(f"{file}:") for p in lint_automations(tmp_path)]
+
+
+def test_a_right_automation_has_no_problems(tmp_path: Path) -> None:
+    assert automation_problems(tmp_path, AUTOMATION) == []
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "expected"),
+    [
+        ("name:", "nane:", "1: unknown key 'nane'; did you mean 'name'?"),
+        ("  threshold:", "  thresold:", "7: unknown key 'thresold'; did you mean 'threshold'?"),
+        ("payload:", "paylod:", "10: unknown key 'paylod'; did you mean 'payload'?"),
+        ("call-webhook", "call-webhok", "10: automation: actions.0"),
+        ("posture: Reactive", "posture: Reactiv", "2: automation: trigger"),
+        (
+            '  match: {prefect.resource.id: "prefect.flow-run.*"}\n',
+            "",
+            "2: a trigger without 'match' fires for every resource; add 'match:'",
+        ),
+        (
+            "{type: call-webhook, block_document_id: lake-notify",
+            "{type: run-deployment, source: inferred",
+            "10: an action that runs a deployment; make it a trigger of the deployment",
+        ),
+        ("name: tell", "- name: tell", "2: not YAML"),
+    ],
+)
+def test_each_slip_of_an_automation_is_named(
+    tmp_path: Path, right: str, wrong: str, expected: str
+) -> None:
+    assert right in AUTOMATION
+    found = automation_problems(tmp_path, AUTOMATION.replace(right, wrong, 1))
+    assert any(line.startswith(expected) for line in found), found
+
+
+def test_our_own_automations_are_right() -> None:
+    folder = Path(__file__).parents[2] / "deployments" / "automations"
+    assert list(folder.glob("*.yaml"))
+    assert lint_automations(folder) == ()

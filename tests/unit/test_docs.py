@@ -141,8 +141,13 @@ def test_every_command_is_on_its_page() -> None:
         *(model.Source, model.Partition, model.ColumnPolicy, model.Read, model.Rows),
         *(model.Waiver, model.Retention, model.Properties),
         *(declaration.ModelDeclaration, declaration.Features, declaration.Label),
-        *(declaration.Split, declaration.Estimator, declaration.Baseline, declaration.Metrics),
-        declaration.Gate,
+        *(declaration.FixedSplit, declaration.RollingSplit, declaration.Estimator),
+        *(declaration.Baseline, declaration.Metrics, declaration.SliceOf, declaration.Waiver),
+        *(declaration.MetricGate, declaration.ChampionGate, declaration.VolumeGate),
+        *(declaration.MissingGate, declaration.SkewGate, declaration.SlicesGate),
+        *(declaration.InfrastructureGate, declaration.RetrainPolicy, declaration.Budget),
+        *(declaration.Monitors, declaration.DriftMonitor, declaration.PerformanceMonitor),
+        *(declaration.FreshnessMonitor, declaration.VolumeMonitor, declaration.MissingMonitor),
     ],
     ids=lambda kind: kind.__name__,
 )
@@ -159,8 +164,16 @@ def test_every_ops_column_is_described_in_its_docstring() -> None:
 
 
 def test_the_events_that_flows_emit_are_described() -> None:
-    assert [event for event, _, _ in emitted()] == ["lakehouse.table.committed"]
-    assert "<domain>.<layer>.<table>" in made_reference.events()
+    assert sorted(event for event, _, _ in emitted()) == [
+        "lakehouse.model.distribution_changed",
+        "lakehouse.model.performance_dropped",
+        "lakehouse.model.promoted",
+        "lakehouse.model.scored",
+        "lakehouse.table.committed",
+    ]
+    made = made_reference.events()
+    assert "`lakehouse.table.<domain>.<layer>.<table>`" in made
+    assert made.count("`lakehouse.model.<domain>.<model>`") == 4
 
 
 def test_the_error_page_has_every_class_and_real_remedies() -> None:

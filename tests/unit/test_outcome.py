@@ -103,7 +103,7 @@ def test_why_a_task_failed() -> None:
 
 
 def test_training() -> None:
-    gate = GateResult("business", "roc_auc", "failed", "roc_auc 0.61, at least 0.74", 0.61, 0.74)
+    gate = GateResult("business", "metric", "failed", "roc_auc 0.61, at least 0.74", blocks=True)
     made: Any = SimpleNamespace(version=2, alias="challenger", gates=(gate,))
     assert told(outcome.of_training(Trained("m", made, None))) == (
         "FAILED",

@@ -14,8 +14,9 @@ import pytest
 from lakehouse.errors import ModelError, UntrustedModelError
 from lakehouse.registry import Registry
 from lakehouse.signing import SigningKey
-from lakehouse.training import DatasetVersion, TrainingResult, explain, load, train
+from lakehouse.training import DatasetVersion, explain, load
 from lakehouse.training.dataset import matrix
+from lakehouse.training.train import TrainingResult, train
 
 YAML = """\
 name: toy
@@ -166,8 +167,11 @@ def test_champion_moves_only_through_the_gates(trained: Trained) -> None:
         (2, "challenger"),
         (3, "champion"),
     ]
-    assert [g.verdict for g in first.gates] == ["passed", "passed"]
-    assert [g.verdict for g in second.gates] == ["passed", "failed"]
+    names = ["beats_baseline", "business", "fresh_window", "infrastructure"]
+    assert [g.name for g in first.gates] == names
+    assert [g.verdict for g in first.gates] == ["passed"] * 4
+    assert [g.verdict for g in second.gates] == ["passed", "failed", "passed", "passed"]
+    assert [g.blocks for g in second.gates] == [False, True, False, False]
     assert third.candidate.roc_auc and third.candidate.roc_auc > 0.6
     assert trained.aliases == (
         {1: ("champion",)},
@@ -209,7 +213,8 @@ def test_the_run_says_what_it_was_made_from(trained: Trained) -> None:
     assert (data.name, data.digest) == ("toys.gold.toy_features", "v7-a1-b2")
     assert json.loads(data.source) == {"path": "file:///lake/toys", "delta_table_version": 7}
     plots = {file.path for file in client.list_artifacts(result.run_id, "plots")}
-    assert plots == {"plots/roc.png", "plots/calibration.png", "plots/importance.png"}
+    names = ("roc", "calibration", "importance", "weeks")
+    assert plots == {f"plots/{name}.png" for name in names}
 
 
 def test_signature_and_example_are_stored(trained: Trained) -> None:
@@ -231,7 +236,8 @@ def test_signature_and_example_are_stored(trained: Trained) -> None:
 
 def test_no_artifact_is_a_pickle(trained: Trained) -> None:
     files = [file for file in trained.place.artifacts.rglob("*") if file.is_file()]
-    assert {".skops", ".png", ".json", ".yaml", ".txt", ".py", ""} == {f.suffix for f in files}
+    kinds = {".skops", ".png", ".json", ".txt", ".py", ".md", ".html", ""}
+    assert kinds == {f.suffix for f in files}
     for file in files:
         assert not file.read_bytes().startswith(b"\x80")
         if file.suffix != ".skops":
@@ -311,3 +317,22 @@ def test_inputs_must_hold_the_feature_table(tmp_path: Path) -> None:
             fingerprint="x",
         )
     assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_any_estimator_by_its_entry(tmp_path: Path) -> None:
+    """XGBoost, from its declaration to a champion that another process loads."""
+    pytest.importorskip("xgboost")
+    from lakehouse.loading import Scorer
+
+    text = YAML.replace("[carrier, hour", "[hour").replace("toy:build", "xgboost:XGBClassifier")
+    text = text.replace("{max_iter: 20}", "{n_estimators: 20, max_depth: 3, n_jobs: 1}")
+    place = Place(tmp_path)
+    rates = 'entry: "xgboost:XGBClassifier", params: {n_estimators: 1, max_depth: 1, n_jobs: 1}'
+    result = place.train(text.replace('entry: "toy:rates"', rates), "boosted")
+    assert result.alias == "champion", result.gates
+    assert result.candidate.metrics["roc_auc"] > 0.6
+    x = matrix(frame(), ["hour", "late_share", "rush"])
+    with Scorer(place.registry, place.registry.version("toy", "champion")) as scorer:
+        chances = scorer.probabilities(x)
+    assert np.array_equal(chances, place.registry.load("toy").predict_proba(x)[:, 1])
+    assert chances.std() > 0.05

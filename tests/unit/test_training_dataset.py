@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lakehouse.errors import ModelError
-from lakehouse.training.dataset import cut, matrix
+from lakehouse.training.dataset import cut, matrix, slices_of
 from lakehouse.training.declaration import ModelDeclaration, load
 
 YAML = """\
@@ -54,8 +55,8 @@ def test_spans_are_half_open_at_local_midnight(toy: ModelDeclaration) -> None:
     start, end = MIDNIGHT - dt.timedelta(days=31), MIDNIGHT + dt.timedelta(days=28)
     inside = [start, MIDNIGHT - MINUTE, MIDNIGHT, MIDNIGHT + MINUTE]
     outside = [start - MINUTE, end]
-    train, test, unlabelled = cut(toy, rows(inside + outside), ZONE)
-    assert (train.rows, test.rows, unlabelled) == (2, 2, 0)
+    found = cut(toy, rows(inside + outside), ZONE)
+    assert (found.train.rows, found.test.rows, found.left_out) == (2, 2, 0)
     with pytest.raises(ModelError, match="1 labelled rows from 2013-01-01"):
         cut(toy, rows(inside), "UTC")
 
@@ -70,8 +71,9 @@ def test_training_rows_precede_test_rows_whatever_the_order(
     minutes |= {-2, -1, 1, 2}
     frame = rows([MIDNIGHT + m * MINUTE for m in sorted(minutes)])
     shuffled = frame.take(np.random.default_rng(seed).permutation(frame.num_rows))
-    train, test, _ = cut(toy, frame, ZONE)
-    again, test_again, _ = cut(toy, shuffled, ZONE)
+    found, shuffled_found = cut(toy, frame, ZONE), cut(toy, shuffled, ZONE)
+    train, test = found.train, found.test
+    again, test_again = shuffled_found.train, shuffled_found.test
     assert train.x.equals(again.x) and test.x.equals(test_again.x)
     assert train.y.tolist() == again.y.tolist()
     assert train.rows == sum(m < 0 for m in minutes)
@@ -81,8 +83,52 @@ def test_training_rows_precede_test_rows_whatever_the_order(
 def test_rows_without_label_are_left_out_and_counted(toy: ModelDeclaration) -> None:
     times = [MIDNIGHT - 2 * MINUTE, MIDNIGHT - MINUTE, MIDNIGHT - 3 * MINUTE, MIDNIGHT]
     times += [MIDNIGHT + MINUTE]
-    train, test, unlabelled = cut(toy, rows(times, [0.0, 1.0, None, 0.0, 1.0]), ZONE)
-    assert (train.rows, test.rows, unlabelled) == (2, 2, 1)
+    found = cut(toy, rows(times, [0.0, 1.0, None, 0.0, 1.0]), ZONE)
+    assert (found.train.rows, found.test.rows, found.left_out) == (2, 2, 1)
+
+
+@pytest.mark.parametrize("days", [0, 1, 2, 9])
+def test_labels_that_cannot_be_ripe_do_not_count(toy: ModelDeclaration, days: int) -> None:
+    """Two days after the event; no clock is asked, only the newest event."""
+    day = dt.timedelta(days=1)
+    times = [MIDNIGHT - 2 * day, MIDNIGHT - 2 * day + MINUTE]
+    times += [MIDNIGHT + n * day - m * MINUTE for n in (-1, 0) for m in (0, -1)]
+    times = [*times, MIDNIGHT + MINUTE, MIDNIGHT + MINUTE * 2]
+    watermark = MIDNIGHT + days * day + MINUTE
+    frame = rows(times)
+    if days < 2:
+        with pytest.raises(ModelError, match="from 2013-02-01 until 2013-03-01"):
+            cut(toy, frame, ZONE, None, watermark)
+        return
+    found = cut(toy, frame, ZONE, None, watermark)
+    ripe = [t for t in times if t >= MIDNIGHT and t <= watermark - 2 * day]
+    assert found.test.rows == len(ripe)
+    assert found.left_out == len(times) - found.train.rows - found.test.rows
+
+
+def test_rows_that_were_known_too_late_do_not_count(toy: ModelDeclaration, tmp_path: Path) -> None:
+    (tmp_path / "toy.py").write_text("def build(params): ...\n", encoding="utf-8")
+    text = YAML.replace("columns: [carrier, delay_min]", "columns: [carrier], available_at: seen")
+    (tmp_path / "toy.yaml").write_text(text, encoding="utf-8")
+    times = [MIDNIGHT + m * MINUTE for m in (-9, -8, -7, -6, 1, 2, 3, 4)]
+    seen = [t - (60 if i not in (0, 1, 6, 7) else 59) * MINUTE for i, t in enumerate(times)]
+    frame = rows(times).append_column("seen", pa.array(seen, pa.timestamp("us", "UTC")))
+    found = cut(load(tmp_path / "toy.yaml"), frame, ZONE)
+    assert (found.train.rows, found.test.rows, found.left_out) == (2, 2, 4)
+
+
+def test_days_and_slices_of_the_rows(toy: ModelDeclaration, tmp_path: Path) -> None:
+    (tmp_path / "toy.py").write_text("def build(params): ...\n", encoding="utf-8")
+    sliced = f"{YAML}slices: [{{column: carrier, min_rows: 2}}]\n"
+    (tmp_path / "toy.yaml").write_text(sliced, encoding="utf-8")
+    model = load(tmp_path / "toy.yaml")
+    times = [MIDNIGHT + m * MINUTE for m in (-2, -1, 0, 1, 60 * 24 - 1, 60 * 24)]
+    found = cut(model, rows(times), ZONE).test
+    assert found.day.tolist() == [15737, 15737, 15737, 15738]
+    slices = {name: at.tolist() for name, at in slices_of(found, model.slices)}
+    assert slices == {"carrier=AA": [0, 1, 2, 3]}
+    part = found.only(found.day == 15738)
+    assert (part.rows, part.parts["carrier"].tolist(), len(part.x)) == (1, ["AA"], 1)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from lakehouse.errors import ModelError
 from lakehouse.training.dataset import Samples, matrix
 from lakehouse.training.explain import explain, importance
 
+DAY = np.zeros(6000, dtype=np.int64)
 COLUMNS = ("wind", "carrier", "idle")
 
 
@@ -62,7 +63,7 @@ def test_importance_orders_features_and_spares_idle_ones() -> None:
     x = matrix(table, ["idle", "wind"])
     y = (x["wind"] > 0).to_numpy().astype(int)
     tree = DecisionTreeClassifier(max_depth=1).fit(x, y)
-    wind, idle = importance(tree, Samples(x, y), "roc_auc")
+    wind, idle = importance(tree, Samples(x, y, DAY), "roc_auc")
     assert (wind.feature, idle.feature, idle.loss) == ("wind", "idle", 0)
     assert wind.loss == pytest.approx(0.5, abs=0.05)
-    assert importance(tree, Samples(x, np.zeros(6000, int)), "brier") == ()
+    assert importance(tree, Samples(x, np.zeros(6000, int), DAY), "brier") == ()

@@ -1,0 +1,1 @@
+"""Watching a model: its features against those it learnt from, its predictions against labels."""

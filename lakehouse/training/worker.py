@@ -1,0 +1,64 @@
+"""The process that trains one model: an order comes in, steps and an answer go out."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from typing import IO, Any
+
+from lakehouse.build import open_lake
+from lakehouse.errors import LakehouseError, cause
+from lakehouse.registry import prepare_process
+from lakehouse.training.job import dump, train_here
+from lakehouse.training.process import read_order
+
+__all__ = ["main"]
+
+
+def main() -> int:
+    """Train what the parent asks for; 0 when it was answered."""
+    told = os.fdopen(os.dup(1), "wb")
+    # Whatever libraries print must not come between the answers.
+    os.dup2(2, 1)
+    prepare_process()
+    settings, order = read_order(sys.stdin.buffer)
+    threading.Thread(target=_live_as_long_as_parent, args=(sys.stdin.buffer,), daemon=True).start()
+    try:
+        done = train_here(open_lake(settings), order, lambda step: _tell(told, step=step))
+    except LakehouseError as error:
+        _tell(told, error=error.to_json())
+    except Exception as error:
+        import traceback
+
+        traceback.print_exc()
+        _tell(told, error=_unforeseen(order.model, error))
+    else:
+        _tell(told, done=json.loads(dump(done)))
+    return 0
+
+
+def _unforeseen(model: str, error: Exception) -> dict[str, str]:
+    remedy = "this is a fault of the library: please report it with what was printed"
+    return {
+        "error": "ModelError",
+        "asked": f"train {model}",
+        "found": cause(error),
+        "remedy": remedy,
+    }
+
+
+def _tell(pipe: IO[bytes], **told: Any) -> None:
+    pipe.write(json.dumps(told).encode() + b"\n")
+    pipe.flush()
+
+
+def _live_as_long_as_parent(pipe: IO[bytes]) -> None:
+    # What it had begun is begun again: an alias moves in one step, rows in one commit.
+    pipe.read()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
