@@ -218,6 +218,9 @@ def _extent(
     if not source.files:
         return None, None
     _require(source, [column], "find the newest event")
+    told = snapshots.bounds(lake.place(source.table), source.snapshot.version, column)
+    if told is not None:
+        return told
     with _mounted(lake, source) as con:
         name = quote(column)
         found = con.sql(f"SELECT min({name}) AS a, max({name}) AS b FROM {source.table.short}")

@@ -23,7 +23,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
 
-__all__ = ["BuildId", "File", "Snapshot", "added", "build_of", "landed", "of", "open_table", "read"]
+__all__ = [
+    "BuildId",
+    "File",
+    "Snapshot",
+    "added",
+    "bounds",
+    "build_of",
+    "landed",
+    "of",
+    "open_table",
+    "read",
+]
 
 #: What a reader or writer of either engine understands; others would be read wrongly in silence.
 PORTABLE_FEATURES = frozenset(
@@ -287,6 +298,35 @@ def of(table: DeltaTable, name: str) -> Snapshot:
         column("modification_time"),
     )
     return Snapshot(name, table.version(), tuple(sorted(files, key=lambda f: f.path)))
+
+
+def bounds(storage: Storage, version: int, column: str) -> tuple[dt.datetime, dt.datetime] | None:
+    """The least and the greatest instant of a column, by the log: no file is read.
+
+    Args:
+        storage: The table's place.
+        version: Which of its versions.
+        column: Of instants.
+
+    Returns:
+        The two; None where the log does not say so of each file with rows.
+
+    Raises:
+        StorageError: See :func:`open_table`.
+    """
+    table = open_table(storage, version)
+    if table is None:
+        return None
+    with storage.reaching(f"list the files of {storage.uri}"):
+        actions = _actions(table)
+    names = [f"{end}.{column}" for end in ("min", "max")]
+    if not {*names, "num_records"} <= set(actions.column_names):
+        return None
+    rows = zip(*(actions[name].to_pylist() for name in (*names, "num_records")), strict=True)
+    told = [ends for *ends, count in rows if count != 0]
+    if not told or not all(isinstance(e, dt.datetime) and e.tzinfo for pair in told for e in pair):
+        return None
+    return min(low for low, _ in told), max(high for _, high in told)
 
 
 def landed(storage: Storage, files: Sequence[File]) -> dict[str, dict[str, dt.datetime]]:

@@ -58,9 +58,7 @@ class Made:
         }
 
 
-def predicted(
-    made: Made, part: Part, rows: pa.RecordBatch, probabilities: Probabilities
-) -> pa.Table:
+def predicted(made: Made, part: Part, rows: pa.Table, probabilities: Probabilities) -> pa.Table:
     """Predict one batch.
 
     Args:
@@ -79,8 +77,7 @@ def predicted(
     import pyarrow as pa
 
     schema = schema_of(TABLE)
-    table = pa.Table.from_batches([rows])
-    found = _checked(made.plan, rows, probabilities(typed(table, made.plan.features)))
+    found = _checked(made.plan, rows, probabilities(typed(rows, made.plan.features)))
     columns: dict[str, Any] = {
         name: pa.repeat(pa.scalar(value, schema.field(name).type), rows.num_rows)
         for name, value in made.constants(part).items()
@@ -95,7 +92,7 @@ def predicted(
 
 
 def _checked(
-    plan: VersionPlan, rows: pa.RecordBatch, found: np.ndarray[Any, np.dtype[np.float64]]
+    plan: VersionPlan, rows: pa.Table, found: np.ndarray[Any, np.dtype[np.float64]]
 ) -> np.ndarray[Any, np.dtype[np.float64]]:
     import numpy as np
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lakehouse.audit import literal, quote
 from lakehouse.engines.base import Input, InputFile
@@ -14,6 +13,7 @@ from lakehouse.scoring import stored as predictions
 from lakehouse.scoring.entity import entity_sql, prediction_sql
 from lakehouse.scoring.plan import Todo, Turn, VersionPlan
 from lakehouse.storage import Storage
+from lakehouse.types import arrow
 
 if TYPE_CHECKING:
     import duckdb
@@ -26,7 +26,7 @@ ENTITY, EVENT_TIME, PREDICTION = "_entity", "_event_time", "_prediction"
 
 #: Rows that are predicted at once.
 _BATCH = 250_000
-_ALL, _KNOWN = "features.every", "_known"
+_ALL = "features.every"
 
 
 def check(con: duckdb.DuckDBPyConnection, todo: Todo, plan: VersionPlan, place: Storage) -> int:
@@ -83,21 +83,26 @@ def _refuse_twice(con: duckdb.DuckDBPyConnection, todo: Todo, plan: VersionPlan)
 
 def find_known(
     con: duckdb.DuckDBPyConnection, todo: Todo, plan: VersionPlan, stored: predictions.Stored
-) -> int:
-    """Remember which entities the version has predicted already; returns their number.
+) -> pa.ChunkedArray[Any]:
+    """The entities among the rows to be scored which the version has predicted already.
 
-    Only those among the rows to be scored are held in memory.
+    Args:
+        con: The connection of :func:`check`.
+        todo: The model and its table.
+        plan: The version's part of it.
+        stored: The predictions that are there.
     """
+    import pyarrow as pa
+
     files = stored.files([plan.who])
-    con.execute(f"CREATE TEMP TABLE {_KNOWN} ({ENTITY} VARCHAR)")
     if not any(file.rows for file in files):
-        return 0
+        return pa.chunked_array([], pa.string())
     predictions.mount(con, "_stored", stored.storage, files, _of(plan))
-    con.execute(
-        f"INSERT INTO {_KNOWN} SELECT DISTINCT entity FROM _stored WHERE entity IN "
+    found = con.sql(
+        f"SELECT DISTINCT entity FROM _stored WHERE entity IN "
         f"(SELECT {entity_sql(todo.model.features.key)} FROM {_ALL} WHERE {_late(todo, plan)})"
     )
-    return int(con.execute(f"SELECT count(*) FROM {_KNOWN}").fetchall()[0][0])
+    return found.to_arrow_table().column(0)
 
 
 def _of(plan: VersionPlan) -> str:
@@ -105,44 +110,65 @@ def _of(plan: VersionPlan) -> str:
     return f"domain = {literal(domain)} AND model = {literal(model)} AND version = {version}"
 
 
-@contextlib.contextmanager
 def batches(
     con: duckdb.DuckDBPyConnection,
     todo: Todo,
     plan: VersionPlan,
     turn: Turn,
     place: Storage,
-    *,
-    known: bool,
-) -> Iterator[Iterator[pa.RecordBatch]]:
-    """The rows of one turn that are to be predicted, while the block lasts.
+    known: pa.ChunkedArray[Any],
+) -> Iterator[pa.Table]:
+    """The rows of one turn that are to be predicted.
 
     Grain: one row per entity; columns: the features, :data:`ENTITY`, :data:`EVENT_TIME`,
     :data:`PREDICTION`.
 
     Args:
-        con: The connection of :func:`find_known`.
+        con: A connection in UTC, which names the entities.
         todo: The model and its table.
         plan: The version's part of it.
         turn: Which rows.
         place: The feature table's place.
-        known: Whether any of them has been predicted.
+        known: Entities that are left out.
     """
-    name = "features.turn"
-    mount(con, _input(todo, place, name, [turn]))
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     features = todo.model.features
-    columns = ", ".join(map(quote, plan.features))
-    query = (
-        f"SELECT {columns}, {entity_sql(features.key)} AS {ENTITY}, "
-        f"{quote(features.event_time)} AS {EVENT_TIME} FROM {name} WHERE {_late(todo, plan)}"
-    )
-    anti = f" WHERE {ENTITY} NOT IN (SELECT {ENTITY} FROM {_KNOWN})" if known else ""
-    digest = prediction_sql(*plan.who, ENTITY)
-    found = con.sql(f"SELECT *, {digest} AS {PREDICTION} FROM ({query}){anti}")
-    yield iter(found.to_arrow_reader(_BATCH))
-    # After a failure the connection is given up as it is.
-    con.execute(f"DROP VIEW {name}")
-    con.unregister(f"_{name.replace('.', '_')}")
+    after = pa.scalar(plan.after, pa.timestamp("us", "UTC"))
+    entity, digest = entity_sql(features.key), prediction_sql(*plan.who, ENTITY)
+    named = f"SELECT {ENTITY}, {digest} AS {PREDICTION} FROM (SELECT {entity} AS {ENTITY} FROM _of)"
+    columns = dict.fromkeys((*plan.features, *features.key, features.event_time))
+    for rows in _read(todo, turn, place, list(columns)):
+        time = rows.column(features.event_time)
+        con.register("_of", rows.select(list(features.key)))
+        names = con.sql(named).to_arrow_table()
+        made = rows.select(list(plan.features)).append_column(EVENT_TIME, time)
+        for name in names.column_names:
+            made = made.append_column(name, names.column(name))
+        due: Any = pc.greater_equal(time, after)
+        if len(known):
+            due = pc.and_(due, pc.invert(pc.is_in(names.column(ENTITY), value_set=known)))
+        yield made if pc.all(due).as_py() else made.filter(due)
+
+
+def _read(todo: Todo, turn: Turn, place: Storage, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Columns of the files of one partition, in batches that fit into memory."""
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+    contract = todo.table.contract
+    part = contract.lake.partition.column if contract.lake.partition else None
+    schema = pa.schema([(c, arrow(contract.types[c])) for c in columns if c != part])
+    paths = [f"{place.root}/{file.path}" for file in turn.files if file.rows]
+    found = ds.dataset(paths, schema, filesystem=place.arrow(), format="parquet")
+    for batch in found.to_batches(batch_size=_BATCH, batch_readahead=1, fragment_readahead=1):
+        rows = pa.Table.from_batches([batch])
+        if part in columns:
+            value: Any = pa.scalar(turn.part.partition).cast(arrow(contract.types[part]))
+            rows = rows.append_column(part, pa.repeat(value, rows.num_rows))
+        if rows.num_rows:
+            yield rows
 
 
 def _late(todo: Todo, plan: VersionPlan) -> str:

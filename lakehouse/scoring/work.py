@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lakehouse import ledger
 from lakehouse.engines.base import StagedFile
@@ -22,6 +22,7 @@ from lakehouse.scoring.stored import Part, Stored
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
 __all__ = ["Opening", "Work"]
 
@@ -96,7 +97,8 @@ class Work:
         done = stored.scored(self.plan.who)
         place = self.lake.place(self.todo.table)
         total = rows.check(con, self.todo, self.plan, place)
-        self.known = rows.find_known(con, self.todo, self.plan, stored)
+        known = rows.find_known(con, self.todo, self.plan, stored)
+        self.known = len(known)
         version = f"{self.plan.version.name} version {self.plan.version.version}"
         self.progress(f"{version}: {total - self.known:,} rows to score, {self.known:,} known")
         publisher = Publisher(stored, self.plan.who, self.run)
@@ -104,22 +106,24 @@ class Work:
         staged: list[tuple[Part, StagedFile]] = []
         for turn in self.plan.turns:
             if turn.part.folder not in done:
-                staged.append((turn.part, self._stage(con, stored, turn, model)))
+                staged.append((turn.part, self._stage(con, stored, turn, known, model)))
             if sum(f.rows for _, f in staged) >= _COMMIT_ROWS or len(staged) >= _COMMIT_FILES:
                 self._commit(publisher, staged)
         if staged:
             self._commit(publisher, staged)
 
     def _stage(
-        self, con: duckdb.DuckDBPyConnection, stored: Stored, turn: Turn, model: _Model
+        self,
+        con: duckdb.DuckDBPyConnection,
+        stored: Stored,
+        turn: Turn,
+        known: pa.ChunkedArray[Any],
+        model: _Model,
     ) -> StagedFile:
         made = Made(self.plan, self.todo.snapshot.version, ledger.now(), self.run)
         place = self.lake.place(self.todo.table)
-        with (
-            rows.batches(con, self.todo, self.plan, turn, place, known=self.known > 0) as batches,
-            drafting(stored.storage, self.plan.who, turn.part) as (draft, written),
-        ):
-            for batch in batches:
+        with drafting(stored.storage, self.plan.who, turn.part) as (draft, written):
+            for batch in rows.batches(con, self.todo, self.plan, turn, place, known):
                 if batch.num_rows:
                     draft.add(predicted(made, turn.part, batch, model.probabilities))
         assert written.file is not None

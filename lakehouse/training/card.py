@@ -95,6 +95,10 @@ def card(
         importance: Feature → its share.
     """
     primary = declaration.metrics.primary
+    looked = (
+        f"A feature's share in the loss of {primary} when the values of one feature after the "
+        "other are shuffled among the test rows."
+    )
     return Card(
         f"Model {declaration.name}",
         [
@@ -109,10 +113,7 @@ def card(
             ),
             Section(
                 "What it looks at",
-                [
-                    f"A feature's share in the loss of {primary} when the values of one feature "
-                    "after the other are shuffled among the test rows."
-                ],
+                [looked],
                 ["feature", "share"],
                 [[name, f"{share:.1%}"] for name, share in _most(importance)],
             ),

@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from io import RawIOBase
 from typing import IO, Any
 
 from pydantic import SecretStr
@@ -108,7 +109,7 @@ def run(
     return json.dumps(answer["done"]).encode()
 
 
-def read_order(pipe: IO[bytes]) -> tuple[Settings, Order]:
+def read_order(pipe: RawIOBase) -> tuple[Settings, Order]:
     """What the parent asked for."""
     told = json.loads(pipe.readline())
     # Its environment may say other things; what it was given counts.

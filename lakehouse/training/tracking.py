@@ -41,6 +41,7 @@ __all__ = [
     "log_evaluation",
     "log_gates",
     "log_inputs",
+    "log_judged",
     "log_model",
     "log_plots",
     "log_reference",
@@ -186,12 +187,18 @@ def _values(evaluation: Evaluation, prefix: str) -> dict[str, float]:
     return made
 
 
-def log_gates(gates: Sequence[GateResult], judging_id: str) -> None:
-    """The verdicts, as tags and as a file, and the id of what was judged by."""
+def log_judged(judging_id: str) -> None:
+    """The id of what was judged by, when all that follows from it is done."""
     import mlflow
 
-    told = {f"gate.{g.name}": f"{g.verdict}: {g.because}"[:_TAG] for g in gates}
-    mlflow.set_tags({**told, _JUDGED: judging_id})
+    mlflow.set_tag(_JUDGED, judging_id)
+
+
+def log_gates(gates: Sequence[GateResult]) -> None:
+    """The verdicts, as tags and as a file."""
+    import mlflow
+
+    mlflow.set_tags({f"gate.{g.name}": f"{g.verdict}: {g.because}"[:_TAG] for g in gates})
     mlflow.log_dict({"gates": [asdict(g) for g in gates]}, "gates.json")
 
 

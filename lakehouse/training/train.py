@@ -232,6 +232,7 @@ def _conclude(
             gates = tuple(late if g.name == late.name else g for g in gates)
             _write(registry, trial, hearing, version, gates)
             _move(registry, version, alias, gates, move)
+    tracking.log_judged(declared.judging_id)
     trial.progress(f"{declared.name} version {version.version} is {alias}")
     return gates, alias
 
@@ -257,7 +258,7 @@ def _write(
     gates: Sequence[GateResult],
 ) -> None:
     declared = trial.declaration
-    tracking.log_gates(gates, declared.judging_id)
+    tracking.log_gates(gates)
     made = card(
         declared,
         trial.attempt,

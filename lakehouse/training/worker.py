@@ -23,8 +23,10 @@ def main() -> int:
     # Whatever libraries print must not come between the answers.
     os.dup2(2, 1)
     prepare_process()
-    settings, order = read_order(sys.stdin.buffer)
-    threading.Thread(target=_live_as_long_as_parent, args=(sys.stdin.buffer,), daemon=True).start()
+    # Unbuffered: a thread that waits in a buffered read holds a lock that the exit needs.
+    with open(0, "rb", buffering=0, closefd=False) as asked:
+        settings, order = read_order(asked)
+    threading.Thread(target=_live_as_long_as_parent, daemon=True).start()
     try:
         done = train_here(open_lake(settings), order, lambda step: _tell(told, step=step))
     except LakehouseError as error:
@@ -54,9 +56,10 @@ def _tell(pipe: IO[bytes], **told: Any) -> None:
     pipe.flush()
 
 
-def _live_as_long_as_parent(pipe: IO[bytes]) -> None:
+def _live_as_long_as_parent() -> None:
     # What it had begun is begun again: an alias moves in one step, rows in one commit.
-    pipe.read()
+    while os.read(0, 1):
+        pass
     os._exit(1)
 
 

@@ -251,6 +251,19 @@ def test_windows_of_an_older_version(story: Story) -> None:
     assert now.fingerprint != then.fingerprint
 
 
+def test_the_newest_event_is_in_the_log_or_else_in_the_rows(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = story.shop.lake()
+    owner, model = job.find(lake, MODEL)
+    told = features.watermark(lake, owner, model)
+    assert told == dt.datetime(2026, 5, 28, tzinfo=dt.UTC)
+    window = features.window(lake, owner, model)
+    monkeypatch.setattr(features.snapshots, "bounds", lambda *_: None)
+    assert features.watermark(lake, owner, model) == told
+    assert features.window(lake, owner, model) == window
+
+
 def test_the_command_shows_models_in_the_plan(
     story: Story, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

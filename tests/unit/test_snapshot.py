@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,6 +16,25 @@ from lakehouse import snapshot as snapshots
 from lakehouse.errors import PlanError, StorageError
 from lakehouse.snapshot import BuildId, File, Snapshot, build_of
 from lakehouse.storage import Storage
+
+
+def test_the_bounds_of_a_column_by_the_log(tmp_path: Path) -> None:
+    def rows(times: list[dt.datetime | None]) -> pa.Table:
+        return pa.table({"at": pa.array(times, pa.timestamp("us", "UTC")), "n": [1] * len(times)})
+
+    place = Storage(tmp_path.as_uri())
+    first, last = (dt.datetime(2026, 1, day, 1, 2, 3, tzinfo=dt.UTC) for day in (1, 9))
+    write_deltalake(str(tmp_path), rows([last, None]))
+    write_deltalake(str(tmp_path), rows([first]), mode="append")
+    write_deltalake(str(tmp_path), rows([]), mode="append")
+    assert snapshots.bounds(place, 2, "at") == (first, last)
+    assert snapshots.bounds(place, 0, "at") == (last, last)
+    for column in ("n", "none"):
+        assert snapshots.bounds(place, 2, column) is None
+    write_deltalake(str(tmp_path), rows([None]), mode="append")
+    assert snapshots.bounds(place, 3, "at") is None
+    assert snapshots.bounds(Storage((tmp_path / "empty").as_uri()), 0, "at") is None
+
 
 part = st.text("0123456789abcdef", min_size=10, max_size=10)
 
