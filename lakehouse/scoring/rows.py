@@ -102,7 +102,8 @@ def find_known(
         f"SELECT DISTINCT entity FROM _stored WHERE entity IN "
         f"(SELECT {entity_sql(todo.model.features.key)} FROM {_ALL} WHERE {_late(todo, plan)})"
     )
-    return found.to_arrow_table().column(0)
+    entities: pa.ChunkedArray[Any] = found.to_arrow_table().column(0)
+    return entities
 
 
 def _of(plan: VersionPlan) -> str:
@@ -164,8 +165,9 @@ def _read(todo: Todo, turn: Turn, place: Storage, columns: Sequence[str]) -> Ite
     found = ds.dataset(paths, schema, filesystem=place.arrow(), format="parquet")
     for batch in found.to_batches(batch_size=_BATCH, batch_readahead=1, fragment_readahead=1):
         rows = pa.Table.from_batches([batch])
-        if part in columns:
-            value: Any = pa.scalar(turn.part.partition).cast(arrow(contract.types[part]))
+        if part is not None and part in columns:
+            value: Any = pa.scalar(turn.part.partition, pa.string())
+            value = value.cast(arrow(contract.types[part]))
             rows = rows.append_column(part, pa.repeat(value, rows.num_rows))
         if rows.num_rows:
             yield rows

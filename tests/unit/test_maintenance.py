@@ -210,6 +210,11 @@ class TestPins:
         assert self.held(*made)[8] == "model m 8 (not complete)"
         assert self.held(*made)[3] == "model m 3 (to roll back to)"
 
+    def test_former_champions_on_a_persons_word_may_be_rolled_back_to(self) -> None:
+        made = [self.version(n, good="failed") for n in range(1, 4)]
+        made.append(self.version(4, "champion", good="passed"))
+        assert {pin.version for pin in of_versions(made, champions=[2])} == {2, 4}
+
     def test_what_others_registered_holds_nothing(self) -> None:
         assert self.held(ModelVersion("m", 1, "r", NOW, ("champion",), True, None)) == {}
 

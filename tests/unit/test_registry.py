@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
+import hashlib
 import socket
 import stat
 import threading
@@ -12,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from model_store import ModelStore
 
 from lakehouse.errors import ModelError, UntrustedModelError
+from lakehouse.modelfile import Stored
 from lakehouse.registry import ModelRecord, Registry, require_trusted, tracking_at
 from lakehouse.signing import SigningKey
 
@@ -125,8 +129,6 @@ def change_the_record(store: Store, name: str, file: Path) -> None:
 
 
 def forge_with_a_digest(store: Store, name: str, file: Path) -> None:
-    import hashlib
-
     forged = hashlib.sha256(file.read_bytes()).hexdigest()
     store.client().set_model_version_tag(name, "1", "lakehouse.signature", forged)
 
@@ -250,3 +252,124 @@ def test_the_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
         SigningKey.at(folder)
     with pytest.raises(ModelError, match="5 bytes"):
         SigningKey(b"short")
+
+
+def test_a_new_key_signs_and_the_former_still_checks(tmp_path: Path) -> None:
+    old, new = b"the secret of last year...", b"the secret of this year..."
+    message = b"a model"
+    rotated = SigningKey.of(new + b"\n\n" + old + b"\n")
+    assert rotated == SigningKey(new, (old,))
+    assert rotated.sign(message) == SigningKey(new).sign(message)
+    assert rotated.fits(message, SigningKey(old).sign(message))
+    assert rotated.fits(message, SigningKey(new).sign(message))
+    assert not SigningKey(new).fits(message, SigningKey(old).sign(message))
+    assert not rotated.fits(message, "")
+    folder = tmp_path / "keys"
+    SigningKey.at(folder)
+    (folder / "models.key").write_bytes(new + b"\n" + old)
+    assert SigningKey.at(folder) == rotated
+    with pytest.raises(ModelError, match="3 bytes"):
+        SigningKey.of(new + b"\nold")
+
+
+def test_records_of_other_versions_of_this_library_are_read(store: Store) -> None:
+    import json
+
+    from lakehouse.registry.record import record_of, record_text
+
+    first = ("fingerprint", "definition_id", "feature_definition_id", "features", "inputs")
+    told = json.loads(record_text(RECORD))
+    assert record_of(json.dumps({key: told[key] for key in first})) == RECORD
+    assert record_of(json.dumps({**told, "of_tomorrow": 1})) == RECORD
+    assert record_of(json.dumps({"features": []})) is None
+    assert record_of("[1]") is None and record_of(None) is None
+
+
+class TestReference:
+    """The rows that a model was trained on, as monitors compare with them."""
+
+    TEXT = '{"rows": 4}'
+
+    @pytest.fixture
+    def toys(self, tmp_path: Path) -> ModelStore:
+        made = ModelStore.at(tmp_path)
+        made.client().search_registered_models()
+        return made
+
+    def register(self, toys: ModelStore, path: str = "reference.json") -> Path:
+        """The file of a reference that a version was registered with."""
+        import mlflow
+
+        digest = hashlib.sha256(self.TEXT.encode()).hexdigest()
+        record = dataclasses.replace(RECORD, reference=path, reference_sha256=digest)
+        toys.register("watched", record=record)
+        run_id = toys.registry.version("watched", 1).run_id
+        with tracking_at(toys.uri), mlflow.start_run(run_id=run_id):
+            mlflow.log_text(self.TEXT, "reference.json")
+        (file,) = toys.folder.glob("artifacts/*/artifacts/reference.json")
+        return file
+
+    def test_it_is_read_as_written(self, toys: ModelStore) -> None:
+        self.register(toys)
+        assert toys.registry.reference("watched", 1) == self.TEXT
+
+    def test_a_changed_one_is_refused(self, toys: ModelStore) -> None:
+        self.register(toys).write_text('{"rows": 5}')
+        with pytest.raises(UntrustedModelError, match=r"changed since[\s\S]*lake train watched"):
+            toys.registry.reference("watched", 1)
+
+    def test_a_link_is_not_followed(self, toys: ModelStore, tmp_path: Path) -> None:
+        file = self.register(toys)
+        file.rename(tmp_path / "same")
+        file.symlink_to(tmp_path / "same")
+        with pytest.raises(UntrustedModelError, match="through a link"):
+            toys.registry.reference("watched", 1)
+
+    def test_a_huge_one_is_not_read(self, toys: ModelStore) -> None:
+        with self.register(toys).open("r+b") as opened:
+            opened.truncate(20 * 1024**2)
+        with pytest.raises(UntrustedModelError, match="at most 16,777,216 are read"):
+            toys.registry.reference("watched", 1)
+
+    @pytest.mark.parametrize("path", ["../../../mlflow.db", "/etc/passwd", "file:///etc/passwd"])
+    def test_a_path_that_leaves_the_run_is_refused(self, toys: ModelStore, path: str) -> None:
+        self.register(toys, path)
+        with pytest.raises(UntrustedModelError, match="leaves its folder"):
+            toys.registry.reference("watched", 1)
+
+    def test_the_record_vouches_for_it(self, toys: ModelStore) -> None:
+        file = self.register(toys)
+        file.write_text("{}")
+        record = toys.tags("watched")["lakehouse.record"]
+        digest = hashlib.sha256(self.TEXT.encode()).hexdigest()
+        toys.tag("watched", "record", record.replace(digest, hashlib.sha256(b"{}").hexdigest()))
+        with pytest.raises(UntrustedModelError, match="signature does not fit"):
+            toys.registry.reference("watched", 1)
+
+    def test_a_model_without_one_says_so(self, toys: ModelStore) -> None:
+        toys.register("watched")
+        with pytest.raises(ModelError, match="trained without one"):
+            toys.registry.reference("watched", 1)
+
+
+def test_what_was_logged_is_what_is_signed(tmp_path: Path) -> None:
+    toys = ModelStore.at(tmp_path)
+    toys.register("toy")
+    trained = Stored("model.skops", toys.file_of("toy").read_bytes() + b"#")
+    source = toys.client().get_model_version("toy", "1").source
+    with pytest.raises(UntrustedModelError, match="changed between training and registration"):
+        toys.registry.register("toy", source, "r", RECORD, trained)
+
+
+def test_the_address_of_mlflow_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlflow
+
+    for before in ("sqlite:///one.db", "sqlite:///two.db"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", before)
+        with tracking_at("sqlite:///other.db"):
+            assert mlflow.get_tracking_uri() == "sqlite:///other.db"
+        assert mlflow.get_tracking_uri() == before
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    with tracking_at("sqlite:///other.db"):
+        pass
+    assert not mlflow.is_tracking_uri_set()
