@@ -80,6 +80,8 @@ def tracking_at(tracking_uri: str) -> Iterator[None]:
         mlflow.set_tracking_uri(None if before == variable else before)  # type: ignore[arg-type]
         if variable is not None:
             os.environ[_VARIABLE] = variable
+        else:
+            os.environ.pop(_VARIABLE, None)
 
 
 @contextmanager

@@ -325,7 +325,7 @@ def _arrow_s3(
     import pyarrow.fs
 
     scheme, _, host = endpoint.rpartition("://")
-    return pyarrow.fs.S3FileSystem(
+    return pyarrow.fs.S3FileSystem(  # type: ignore[call-arg]  # its stubs are older
         access_key=key,
         secret_key=secret,
         session_token=token,
@@ -335,6 +335,8 @@ def _arrow_s3(
         force_virtual_addressing=not path_style,
         connect_timeout=_CONNECT_S,
         request_timeout=silence,
+        # A small file is one PUT then, not an upload of one part in three requests.
+        allow_delayed_open=True,
         retry_strategy=pyarrow.fs.AwsStandardS3RetryStrategy(max_attempts=_TRIES),
     )
 

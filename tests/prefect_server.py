@@ -131,6 +131,12 @@ class PrefectServer:
         found: list[dict[str, Any]] = self.ask("/flow_runs/filter", by_flow)
         return found
 
+    def count_runs(self) -> int:
+        """How many runs there are, without those that schedules foresee."""
+        asked = {"flow_runs": {"state": {"name": {"not_any_": ["Scheduled"]}}}}
+        found: int = self.ask("/flow_runs/count", asked)
+        return found
+
     def quiet(self) -> None:
         """Wait until nothing runs, and nothing that was asked for waits to run."""
 

@@ -179,9 +179,17 @@ class Facts:
 
     @property
     def new_alarms(self) -> tuple[Alarm, ...]:
-        """Alarms about the champion that no judged attempt has answered."""
+        """Alarms about the champion that no judged attempt has answered.
+
+        What was already in the window that the last one was judged on is no news to it, though
+        a monitor may have looked later.
+        """
         judged = self.judged
-        return tuple(a for a in self.alarms if judged is None or a.looked > judged.at)
+        if judged is None:
+            return self.alarms
+        later = [a for a in self.alarms if a.looked > judged.at]
+        known = judged.window_end
+        return tuple(a for a in later if known is None or a.window_end > known)
 
     def to_json(self) -> dict[str, Any]:
         """All of it, for the ledger; instants become text."""

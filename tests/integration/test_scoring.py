@@ -136,32 +136,34 @@ def test_a_model_that_was_tampered_with_is_refused(trained: ModelShop) -> None:
     assert scoring.score(trained.lake(), None, MODEL).rows == 1
 
 
+@pytest.fixture(scope="module")
+def server(trained: ModelShop) -> Iterator[Mapping[str, str]]:
+    """A Prefect server of our own; flows called here report to it. All there was is scored."""
+    from prefect.context import refresh_global_settings_context
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    from lakehouse import stack
+
+    scoring.score(trained.lake(), None, MODEL)
+    state = trained.settings.state
+    try:
+        services = stack.up(state, ["prefect"], hand_down_s3=False)
+        environment = {**stack.environment(state), "PREFECT_API_URL": f"{services[0].url}/api"}
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            refresh_global_settings_context()
+            yield environment
+            APILogWorker.drain_all()
+            EventsWorker.drain_all()
+    finally:
+        stack.down(state)
+        refresh_global_settings_context()
+
+
 @pytest.mark.prefect
 class TestFlow:
-    @pytest.fixture(scope="class")
-    def server(self, trained: ModelShop) -> Iterator[Mapping[str, str]]:
-        """A Prefect server of our own; flows called here report to it."""
-        from prefect.context import refresh_global_settings_context
-        from prefect.events.worker import EventsWorker
-        from prefect.logging.handlers import APILogWorker
-
-        from lakehouse import stack
-
-        state = trained.settings.state
-        try:
-            services = stack.up(state, ["prefect"], hand_down_s3=False)
-            environment = {**stack.environment(state), "PREFECT_API_URL": f"{services[0].url}/api"}
-            with pytest.MonkeyPatch.context() as patch:
-                for name, value in environment.items():
-                    patch.setenv(name, value)
-                refresh_global_settings_context()
-                yield environment
-                APILogWorker.drain_all()
-                EventsWorker.drain_all()
-        finally:
-            stack.down(state)
-            refresh_global_settings_context()
-
     def test_it_scores_and_tells(self, trained: ModelShop, server: Mapping[str, str]) -> None:
         from flows.score import score
 

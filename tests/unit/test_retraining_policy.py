@@ -141,6 +141,11 @@ class TestNo:
         facts = replace(QUIET, alarms=(replace(ALARM, looked=FIRST.at - HOUR),))
         assert codes(decide(facts)) == ["too few rows", "no alarm"]
 
+    def test_an_alarm_about_rows_that_the_last_attempt_was_judged_on(self) -> None:
+        assert FIRST.window_end is not None
+        facts = replace(QUIET, alarms=(replace(ALARM, window_end=FIRST.window_end),))
+        assert codes(decide(facts)) == ["too few rows", "no alarm"]
+
     def test_something_trains(self) -> None:
         facts = replace(QUIET, new_rows=5000, running="flow run 7 trains since 11:40")
         assert codes(decide(facts)) == ["running"]
