@@ -133,7 +133,12 @@ _COLUMN = ("name", "type", "unit", "key", "classification", "description")
 
 
 def _sources(lake: Lake, table: Table) -> dict[str, list[str]]:
-    """Column → the columns it is computed from; empty for bronze, whose columns are landed."""
+    """Column → the columns it is computed from; empty for bronze, whose columns are landed.
+
+    Of a function nobody knows: each column may be made of all its inputs.
+    """
+    if table.code is not None:
+        return {name: [f"{read}.*" for read in table.reads] for name in table.contract.types}
     if table.query is None:
         return {}
     tables = lake.domain(table.domain).tables
