@@ -14,6 +14,10 @@ from lakehouse.ledger import Ledger
 __all__ = ["Execution", "Step", "read"]
 
 
+#: Runs whose ``version`` is one that they made, or judged.
+_MAKES_MODELS = ("train", "judge", "retrain")
+
+
 @dataclass(frozen=True)
 class Step:
     """What a run did to one table.
@@ -134,7 +138,7 @@ def _execution(row: Mapping[str, Any], builds: Sequence[Mapping[str, Any]]) -> E
             inputs.setdefault(f"{domain}.{name}", version)
     outputs = {b["table"]: b["version"] for b in builds if b["version"] >= 0}
     model = told.get("model")
-    if model and told.get("version"):
+    if row["kind"] in _MAKES_MODELS and told.get("version"):
         outputs[f"model {model}"] = int(told["version"])
     same = ("run", "domain", "kind", "code", "version", "started", "ended", "seconds", "executor")
     return Execution(

@@ -13,7 +13,7 @@ from lakehouse.cli import screen
 
 if TYPE_CHECKING:
     from lakehouse.retraining.job import Decided
-    from lakehouse.retraining.story import Reign, Story
+    from lakehouse.retraining.story import Reign, Story, Told
 
 __all__ = ["deploy", "retrain", "runs", "show_story", "why"]
 
@@ -63,7 +63,7 @@ def _show_decision(made: Decided) -> None:
     screen.say(f"{made.facts.model}: {verdict} (decision {made.decision})")
     for reason in made.made.reasons:
         mark = {"for": "+", "against": "-", "told": " "}[reason.weight]
-        screen.say(f"  {mark} {reason.code}: {reason.sentence}")
+        screen.say(f"  {mark} {reason.sentence}")
     if made.made.verdict == "no" and not made.facts.forced:
         screen.say(f"  'lake retrain {made.facts.model} --force' trains in any case")
 
@@ -93,13 +93,20 @@ def show_story(story: Story, last: int = 0) -> None:
     events = story.events[-last:] if last else story.events
     if events:
         screen.heading("What happened")
-        screen.table(
-            ["when", "what", "asked by", "because", "outcome"],
-            [[_when(e.at), e.what, e.asked, e.because, e.outcome] for e in events],
-        )
+        for event in events:
+            _show_event(event)
     screen.heading("What would train it next")
     for reason in story.next:
-        screen.say(f"  {'+' if reason.weight == 'for' else '-'} {reason.code}: {reason.sentence}")
+        screen.say(f"  {'+' if reason.weight == 'for' else '-'} {reason.sentence}")
+
+
+def _show_event(event: Told) -> None:
+    told = {"train": "trained", "no": "not trained"}.get(event.what, event.what)
+    screen.say(f"  {_when(event.at)}  {told}, asked by {event.asked or 'nobody'}")
+    if event.because:
+        screen.say(f"      because {event.because}")
+    if event.outcome:
+        screen.say(f"      → {event.outcome}")
 
 
 def _show_champion(story: Story) -> None:

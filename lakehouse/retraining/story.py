@@ -178,7 +178,8 @@ def _decided(
 
 
 def _hand(attempt: Attempt, versions: Sequence[ModelVersion]) -> Told:
-    return Told(attempt.at, "trained by hand", "a person", "", _outcome(attempt, versions))
+    outcome = _outcome(attempt, versions)
+    return Told(attempt.at, "trained by hand", "a person, not the arbiter", "", outcome)
 
 
 def _outcome(attempt: Attempt, versions: Sequence[ModelVersion]) -> str:

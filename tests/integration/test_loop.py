@@ -216,7 +216,9 @@ class TestDeploy:
                     deploy(Path.cwd())
                 file.write_text(right[: right.index("  - name: crashed")])
                 changes = deploy(Path.cwd(), check=True)
-                assert [(c.act, c.name) for c in changes] == [("remove", "reconcile/crashed")], changes
+                assert [(c.act, c.name) for c in changes] == [("remove", "reconcile/crashed")], (
+                    changes
+                )
                 file.write_text(late)
                 (change,) = deploy(Path.cwd())
                 assert change.details == (
