@@ -46,7 +46,7 @@ class Predicted:
     probability: Doubles
     outcome: Doubles
     day: np.ndarray[Any, np.dtype[np.int64]]
-    slices: Mapping[str, np.ndarray[Any, np.dtype[np.object_]]] = field(default_factory=dict)
+    slices: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
     estimated: bool = False
 
     @property
