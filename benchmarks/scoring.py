@@ -137,11 +137,14 @@ def prepare(folder: Path, rows: int) -> None:
 def _generated(part: int, rows: int, file: Path) -> str:
     text = "'{name} ' || CAST(hash(i + {n}) % {values} AS VARCHAR) AS {name}"
     number = (
-        "CASE WHEN hash(i + {n}) % 20 > 0 THEN n + CAST(hash(i + {n}) % 100000 AS DOUBLE) / 50000 "
-        "END AS {name}"
+        "CASE WHEN hash(i + {n}) % 20 > 0 THEN "
+        "round(n + CAST(hash(i + {n}) % 100000 AS DOUBLE) / 50000, {digits}) END AS {name}"
     )
     texts = [text.format(name=c, values=v, n=n) for n, (c, v) in enumerate(_TEXTS.items())]
-    numbers = [number.format(name=c, n=n + 100) for n, c in enumerate(_NUMBERS)]
+    # As in tables of measurements: some have few values, some are measured finely.
+    numbers = [
+        number.format(name=c, n=n + 100, digits=(1, 2, 6)[n % 3]) for n, c in enumerate(_NUMBERS)
+    ]
     return _GENERATED.format(
         part=part,
         rows=rows,

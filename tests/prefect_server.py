@@ -137,16 +137,11 @@ class PrefectServer:
         found: int = self.ask("/flow_runs/count", asked)
         return found
 
-    def quiet(self) -> None:
-        """Wait until nothing runs, and nothing that was asked for waits to run."""
-
-        def look() -> bool:
-            open_ = {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING", "CANCELLING"]}}
-            asked = {"flow_runs": {"state": open_}}
-            found = self.ask("/flow_runs/filter", asked)
-            return not [r for r in found if not r["auto_scheduled"]]
-
-        until(look, f"an end of all runs; {self.log()}")
+    def busy(self) -> bool:
+        """Whether something runs, or was asked for and waits to run."""
+        open_ = {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING", "CANCELLING"]}}
+        found = self.ask("/flow_runs/filter", {"flow_runs": {"state": open_}})
+        return any(not run["auto_scheduled"] for run in found)
 
     def artifacts(self, run: str) -> dict[str, str]:
         """The run's artifacts: key → markdown."""

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import ModelError
-from lakehouse.ops import schema_of
 from lakehouse.scoring.plan import VersionPlan
 from lakehouse.scoring.rows import ENTITY, EVENT_TIME, PREDICTION
-from lakehouse.scoring.stored import TABLE, Part
+from lakehouse.scoring.stored import Part, file_schema
 from lakehouse.training.dataset import typed
 
 if TYPE_CHECKING:
@@ -68,26 +67,26 @@ def predicted(made: Made, part: Part, rows: pa.Table, probabilities: Probabiliti
         probabilities: The model.
 
     Returns:
-        Grain: one row per entity; the columns of ``ops.predictions``.
+        Grain: one row per entity; the columns of :func:`lakehouse.scoring.stored.file_schema`.
 
     Raises:
         ModelError: A feature is of a type that no estimator takes, or the model gives anything
             but one probability for each row.
     """
+    import numpy as np
     import pyarrow as pa
 
-    schema = schema_of(TABLE)
     found = _checked(made.plan, rows, probabilities(typed(rows, made.plan.features)))
     columns: dict[str, Any] = {
-        name: pa.repeat(pa.scalar(value, schema.field(name).type), rows.num_rows)
-        for name, value in made.constants(part).items()
-    }
-    columns |= {
         "prediction": rows.column(PREDICTION),
         "entity": rows.column(ENTITY),
         "event_time": rows.column(EVENT_TIME),
         "probability": pa.array(found),
     }
+    schema, first = file_schema(), np.zeros(rows.num_rows, np.int32)
+    for name, value in made.constants(part).items():
+        values: Any = pa.array([value], schema.field(name).type.value_type)
+        columns[name] = pa.DictionaryArray.from_arrays(first, values)
     return pa.table([columns[name] for name in schema.names], schema.names).cast(schema)
 
 

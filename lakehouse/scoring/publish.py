@@ -16,7 +16,7 @@ from lakehouse.audit import literal
 from lakehouse.engines.base import StagedFile
 from lakehouse.engines.connection import connection
 from lakehouse.engines.writer import statistic
-from lakehouse.ops import schema_of, types_of
+from lakehouse.ops import types_of
 from lakehouse.scoring import stored as predictions
 from lakehouse.scoring.stored import TABLE, ModelKey, Part, Stored
 from lakehouse.snapshot import File, Snapshot
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Draft", "Publisher", "drafting"]
 
-_UNIQUE = ("prediction", "entity", "event_time", "probability")
+#: What is worth bounds: a reader skips files and row groups by them.
+_BOUNDED: Any = ["domain", "model", "version", "event_time"]
 _MEMORY = 1024**3
 
 
@@ -44,7 +45,7 @@ class Draft:
         self._writer, self._bounds = writer, [None, None]
 
     def add(self, rows: pa.Table) -> None:
-        """Append rows with the columns of ``ops.predictions``."""
+        """Append rows of :func:`lakehouse.scoring.stored.file_schema`."""
         import pyarrow.compute as pc
 
         if not rows.num_rows:
@@ -93,16 +94,26 @@ def drafting(storage: Storage, who: ModelKey, part: Part) -> Iterator[tuple[Draf
     Yields:
         The draft, and what holds the staged file when the block has ended.
     """
+    import pyarrow as pa
     import pyarrow.fs
     import pyarrow.parquet as pq
 
-    path, filesystem, schema = predictions.new_path(who, part), storage.arrow(), schema_of(TABLE)
+    path, filesystem = predictions.new_path(who, part), storage.arrow()
+    schema = predictions.file_schema()
     target, written = f"{storage.root}/{path}", _Written()
     if isinstance(filesystem, pyarrow.fs.LocalFileSystem):
         filesystem.create_dir(target.rpartition("/")[0], recursive=True)
-    repeated: Any = [name for name in schema.names if name not in _UNIQUE]
+    repeated: Any = [f.name for f in schema if pa.types.is_dictionary(f.type)]
     with filesystem.open_output_stream(target) as sink:
-        with pq.ParquetWriter(sink, schema, compression="zstd", use_dictionary=repeated) as writer:
+        with pq.ParquetWriter(
+            sink,
+            schema,
+            compression="zstd",
+            use_dictionary=repeated,
+            write_statistics=_BOUNDED,
+            # Else a reader would take the dictionaries for the columns' type.
+            store_schema=False,
+        ) as writer:
             draft = Draft(who, path, writer)
             yield draft, written
         size = int(sink.tell())
@@ -199,4 +210,9 @@ def _file(staged: StagedFile) -> File:
 def _table(batch: pa.RecordBatch) -> pa.Table:
     import pyarrow as pa
 
-    return pa.Table.from_batches([batch]).cast(schema_of(TABLE))
+    schema = predictions.file_schema()
+    columns = [
+        column.dictionary_encode() if pa.types.is_dictionary(field.type) else column
+        for field, column in zip(schema, pa.Table.from_batches([batch]).columns, strict=True)
+    ]
+    return pa.table(columns, schema.names).cast(schema)

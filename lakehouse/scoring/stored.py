@@ -13,7 +13,7 @@ import re
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote as url_quote
 
 from lakehouse import snapshot as snapshots
@@ -24,8 +24,9 @@ from lakehouse.storage import Storage
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
-__all__ = ["TABLE", "ModelKey", "Part", "Stored", "mount", "new_path"]
+__all__ = ["TABLE", "ModelKey", "Part", "Stored", "file_schema", "mount", "new_path"]
 
 #: The table, below ``ops``.
 TABLE = "predictions"
@@ -34,6 +35,8 @@ _PATH = re.compile(
     r"^model=(?P<model>[^/]+)/version=(?P<version>[0-9]+)/partition=(?P<partition>[^/]+)"
     r"/build=(?P<build>[0-9a-f-]+)/[^/]+\.parquet$"
 )
+#: Columns whose values differ from row to row.
+_UNIQUE = ("prediction", "entity", "event_time", "probability")
 _NONE = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -124,6 +127,19 @@ class Stored:
         """All predictions of a model as a view of a DuckDB connection; see :func:`mount`."""
         where = f"domain = {literal(domain)} AND model = {literal(model)}"
         mount(con, name, self.storage, self.of_model(domain, model), where)
+
+
+def file_schema() -> pa.Schema:
+    """The columns as they are handed to a writer: those that repeat, as dictionaries.
+
+    In the file they are what :func:`lakehouse.ops.schema_of` says.
+    """
+    import pyarrow as pa
+
+    def kind(name: str, of_row: Any) -> Any:
+        return of_row if name in _UNIQUE else pa.dictionary(pa.int32(), of_row)
+
+    return pa.schema([(field.name, kind(field.name, field.type)) for field in schema_of(TABLE)])
 
 
 def new_path(who: ModelKey, part: Part) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import collections
+import concurrent.futures
 import contextlib
+import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -102,30 +105,52 @@ class Work:
         version = f"{self.plan.version.name} version {self.plan.version.version}"
         self.progress(f"{version}: {total - self.known:,} rows to score, {self.known:,} known")
         publisher = Publisher(stored, self.plan.who, self.run)
-        model = _Model(self.opening, self.plan.version, held)
+        turns = [turn for turn in self.plan.turns if turn.part.folder not in done]
         staged: list[tuple[Part, StagedFile]] = []
-        for turn in self.plan.turns:
-            if turn.part.folder not in done:
-                staged.append((turn.part, self._stage(con, stored, turn, known, model)))
+        made = self._predicted(self._batches(con, turns, known), _Model(self, held))
+        for part, tables in itertools.groupby(made, key=lambda one: one[0]):
+            staged.append((part, self._stage(stored, part, (table for _, table in tables))))
             if sum(f.rows for _, f in staged) >= _COMMIT_ROWS or len(staged) >= _COMMIT_FILES:
                 self._commit(publisher, staged)
         if staged:
             self._commit(publisher, staged)
 
-    def _stage(
-        self,
-        con: duckdb.DuckDBPyConnection,
-        stored: Stored,
-        turn: Turn,
-        known: pa.ChunkedArray[Any],
-        model: _Model,
-    ) -> StagedFile:
-        made = Made(self.plan, self.todo.snapshot.version, ledger.now(), self.run)
+    def _batches(
+        self, con: duckdb.DuckDBPyConnection, turns: Sequence[Turn], known: pa.ChunkedArray[Any]
+    ) -> Iterator[tuple[Part, pa.Table | None]]:
+        """The rows to be predicted of each part, after a None that stands for the part itself."""
         place = self.lake.place(self.todo.table)
-        with drafting(stored.storage, self.plan.who, turn.part) as (draft, written):
+        for turn in turns:
+            yield turn.part, None
             for batch in rows.batches(con, self.todo, self.plan, turn, place, known):
                 if batch.num_rows:
-                    draft.add(predicted(made, turn.part, batch, model.probabilities))
+                    yield turn.part, batch
+
+    def _predicted(
+        self, batches: Iterator[tuple[Part, pa.Table | None]], model: _Model
+    ) -> Iterator[tuple[Part, pa.Table | None]]:
+        """The same, predicted: while one batch is, the next is read and the last is written."""
+        made = Made(self.plan, self.todo.snapshot.version, ledger.now(), self.run)
+
+        def predict(part: Part, batch: pa.Table | None) -> pa.Table | None:
+            return batch and predicted(made, part, batch, model.probabilities)
+
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            waiting: collections.deque[tuple[Part, concurrent.futures.Future[Any]]]
+            waiting = collections.deque()
+            for part, batch in batches:
+                waiting.append((part, pool.submit(predict, part, batch)))
+                if len(waiting) > 1:
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+            for part, future in waiting:
+                yield part, future.result()
+
+    def _stage(self, stored: Stored, part: Part, tables: Iterable[pa.Table | None]) -> StagedFile:
+        with drafting(stored.storage, self.plan.who, part) as (draft, written):
+            for table in tables:
+                if table is not None:
+                    draft.add(table)
         assert written.file is not None
         return written.file
 
@@ -144,13 +169,12 @@ class Work:
 class _Model:
     """A version that is loaded when the first rows come."""
 
-    opening: Opening
-    version: ModelVersion
+    work: Work
     held: contextlib.ExitStack
     _opened: Probabilities | None = None
 
     @property
     def probabilities(self) -> Probabilities:
         if self._opened is None:
-            self._opened = self.held.enter_context(self.opening(self.version))
+            self._opened = self.held.enter_context(self.work.opening(self.work.plan.version))
         return self._opened

@@ -16,7 +16,7 @@ from typing import Any
 
 from shop import Shop
 
-from lakehouse import audit, commit, ledger, transaction
+from lakehouse import audit, commit, ops, transaction
 from lakehouse.engines import kernel, writer
 
 
@@ -51,7 +51,7 @@ POINTS: dict[str, tuple[Any, str, bool]] = {
     "after the quarantine commit": (commit, "_publish_quarantine", True),
     "before the table commit": (transaction.Transaction, "_write", False),
     "after the table commit": (transaction.Transaction, "_write", True),
-    "during the ledger commit": (ledger, "append", True),
+    "during the ledger commit": (ops, "append", True),
 }
 
 

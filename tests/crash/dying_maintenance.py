@@ -15,7 +15,7 @@ from unittest import mock
 from dying_build import dying
 from racing_builder import OpenShop
 
-from lakehouse import ledger, maintenance, transaction
+from lakehouse import ledger, maintenance, ops, transaction
 from lakehouse.maintenance import files, rewriting
 from lakehouse.maintenance.pins import Pin
 
@@ -28,7 +28,7 @@ POINTS: dict[str, tuple[Any, str, bool, int]] = {
     "in the midst of the log": (files, "_discard", True, 12),
     "at the log of the ledger": (files, "_discard", True, 40),
     "after a table": (maintenance, "apply_table", True, 2),
-    "during the ledger commit": (ledger, "append", True, 1),
+    "during the ledger commit": (ops, "append", True, 1),
 }
 
 
