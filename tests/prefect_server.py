@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from lakehouse import stack
-from lakehouse.stack import process
 
 __all__ = ["PROJECT", "PrefectServer", "running", "until", "variables"]
 
@@ -82,8 +82,19 @@ class PrefectServer:
             f"{self.url}{path}", data, {"Content-Type": "application/json"}
         )
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=30) as reply:
-            answer = reply.read()
+
+        def answered() -> tuple[bytes] | None:
+            try:
+                with opener.open(request, timeout=30) as reply:
+                    return (reply.read(),)
+            except urllib.error.HTTPError as error:
+                # Its SQLite file is locked for a moment; Prefect's own client tries again too.
+                with error:
+                    if error.code != 503:
+                        raise
+                return None
+
+        (answer,) = until(answered, path, 60)
         return json.loads(answer) if answer else None
 
     def python(self, *command: str) -> tuple[int, str]:
@@ -152,11 +163,6 @@ class PrefectServer:
         """The end of the worker's log."""
         file = self.state / "logs" / "worker.log"
         return file.read_text()[-3000:] if file.exists() else ""
-
-    def flow_processes(self) -> list[int]:
-        """The processes of flow runs, and what they started."""
-        services = {s.service.pid for s in stack.status(self.state) if s.service}
-        return [pid for pid in process.marked(self.state) if pid not in services]
 
 
 @contextmanager

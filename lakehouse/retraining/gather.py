@@ -15,6 +15,7 @@ from lakehouse.errors import ModelError
 from lakehouse.features import Window
 from lakehouse.lake import Lake
 from lakehouse.ledger import Ledger
+from lakehouse.monitoring.history import History
 from lakehouse.query import Cut
 from lakehouse.registry import ModelVersion, registry_of
 from lakehouse.retraining import decisions
@@ -141,13 +142,19 @@ def _champion(versions: Sequence[ModelVersion]) -> Champion | None:
 def _alarms(
     lake: Lake, owner: Domain, model: ModelDeclaration, champion: Champion | None
 ) -> tuple[Alarm, ...]:
+    """What the monitors say of their newest windows; what they said of older ones is past."""
     if champion is None:
         return ()
-    mine = (owner.name, model.name, champion.version, "alarm")
+    of_champion = [
+        row
+        for row in History.read(lake.storage, owner.name, model.name).monitors
+        if row.version == champion.version
+    ]
+    newest = {row.monitor: row for row in sorted(of_champion, key=lambda row: row.window_end)}
     found = [
-        Alarm(r["monitor"], r["version"], r["because"], r["window_end"], r["looked"], r["run"])
-        for r in Ledger(lake.storage).rows("monitors")
-        if (r["domain"], r["model"], r["version"], r["verdict"]) == mine
+        Alarm(r.monitor, r.version, r.because, r.window_end, r.looked, r.run)
+        for r in newest.values()
+        if r.verdict == "alarm"
     ]
     return tuple(sorted(found, key=lambda a: (a.looked, a.window_end)))
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from loop_shop import LoopShop, loop_yaml
 from order_model import MODEL
@@ -31,6 +32,7 @@ from lakehouse.errors import StackError
 from lakehouse.ledger import Ledger
 from lakehouse.registry import Registry, registry_of
 from lakehouse.stack import process
+from lakehouse.stack.ports import free
 
 pytestmark = [pytest.mark.prefect, pytest.mark.timeout(900)]
 
@@ -353,9 +355,11 @@ def test_worker_and_training_killed_in_the_middle(loop: Loop) -> None:
     until(mark.exists, "the training")
     (worker,) = [s.service for s in stack.status(loop.server.state) if s.name == "worker"]
     assert worker is not None
-    for pid in (worker.pid, *loop.server.flow_processes()):
+    led = psutil.Process(worker.pid).children(recursive=True)
+    assert len(led) >= 2  # the flow run, and the training in a process of its own
+    for pid in (worker.pid, *(child.pid for child in led)):
         os.kill(pid, signal.SIGKILL)
-    assert not [pid for pid in process.marked(loop.server.state) if pid == worker.pid]
+    until(lambda: not process.alive(worker), "the worker's end")
     with variables(loop.server.own):
         stack.up(loop.server.state, loop.server.services, hand_down_s3=False)
     assert loop.server.ended(run)["state_type"] == "CRASHED"
@@ -381,9 +385,12 @@ def test_the_server_killed_in_the_middle(loop: Loop) -> None:
     (server,) = [s.service for s in stack.status(loop.server.state) if s.name == "prefect"]
     assert server is not None
     os.kill(server.pid, signal.SIGKILL)
+    # Its threads, and with them its port, are gone a moment after it.
+    until(lambda: not process.alive(server) and free(server.port or 0), "the server's end")
     with variables(loop.server.own):
         stack.up(loop.server.state, loop.server.services, hand_down_s3=False)
     loop.server.ended(run)
     loop.settle()
     assert len(loop.registry.versions(MODEL)) == versions + 1
-    assert loop.rows("decisions")[-1]["verdict"] in ("train", "no")
+    assert loop.decided()[-1][0] == "train"
+    assert "nothing has crashed" in loop.server.run("reconcile/crashed")["state"]["message"]
