@@ -32,6 +32,9 @@ __all__ = ["Opening", "Work"]
 #: Staged rows and files after which they are committed: who is killed loses no more.
 _COMMIT_ROWS, _COMMIT_FILES = 4_000_000, 1_000
 
+#: Batches, and the parts that begin with one, which wait while the model works.
+_AHEAD = 3
+
 
 class Opening(Protocol):
     """How a version is loaded."""
@@ -140,7 +143,7 @@ class Work:
             waiting = collections.deque()
             for part, batch in batches:
                 waiting.append((part, pool.submit(predict, part, batch)))
-                if len(waiting) > 1:
+                while len(waiting) > _AHEAD:
                     first, future = waiting.popleft()
                     yield first, future.result()
             for part, future in waiting:

@@ -15,7 +15,7 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,11 +53,12 @@ class Loop:
         """Declare another policy; what decides the fitted model stays."""
         self.shop.write(f"models/{MODEL}.yaml", loop_yaml(**({"attempts": 100} | policy)))
 
-    def land(self, month: int, **how: Any) -> None:
-        """Land a month and have it built; then wait until all that follows has ended."""
+    def land(self, month: int, then: Callable[[], bool], **how: Any) -> None:
+        """Land a month and have it built; wait for what follows, and until all has ended."""
         self.shop.land_month(month, **how)
         built = self.server.run("elt/shop", domain="shop", engine="local")
         assert built["state_type"] == "COMPLETED", built["state"]
+        until(then, f"what follows month {month}; {self.decided()[-3:]}")
         self.settle()
 
     @contextmanager
@@ -97,6 +98,10 @@ class Loop:
             found.append((row["verdict"], codes))
         return found
 
+    def trained(self, since: int) -> list[set[str]]:
+        """Why it was trained, by the decisions after the first so many."""
+        return [codes for verdict, codes in self.decided(since) if verdict == "train"]
+
     @property
     def registry(self) -> Registry:
         """The registry, as the server's."""
@@ -130,7 +135,7 @@ def project(folder: Path) -> Path:
         ("late_arrival", MODEL),
         ("flights", "shop"),
         ("active: true", "active: false"),
-        ("within: 10, schedule_after: 10", "within: 3, schedule_after: 3"),
+        ("within: 10, schedule_after: 10", "within: 2, schedule_after: 2"),
     ):
         assert old in text
         text = text.replace(old, new)
@@ -236,7 +241,7 @@ class TestDeploy:
 def test_the_first_months_make_a_champion_that_scores(loop: Loop) -> None:
     for month in (1, 2):
         loop.shop.land_month(month)
-    loop.land(3)
+    loop.land(3, lambda: 1 in loop.predicted())
     assert loop.decided() == [("train", {"no champion"})]
     assert loop.champion() == 1
     # The test span of the model is scored; the rows that it learnt from are not.
@@ -252,9 +257,9 @@ def test_the_first_months_make_a_champion_that_scores(loop: Loop) -> None:
 
 def test_a_new_month_trains_and_its_rows_are_scored_by_the_new_champion(loop: Loop) -> None:
     before = len(loop.rows("decisions"))
-    loop.land(4)
+    loop.land(4, lambda: 2 in loop.predicted())
     assert ("train", {"new rows"}) in loop.decided(before)
-    assert len([1 for verdict, _ in loop.decided(before) if verdict == "train"]) == 1
+    assert len(loop.trained(before)) == 1
     assert loop.champion() == 2
     assert "2026-04-01" in loop.predicted()[2]
     (moved,) = [r for r in loop.rows("promotions") if r["version"] == 2]
@@ -265,7 +270,7 @@ def test_a_new_month_trains_and_its_rows_are_scored_by_the_new_champion(loop: Lo
 def test_within_the_cooldown_and_with_few_rows_the_answer_is_no(loop: Loop) -> None:
     before = len(loop.rows("decisions"))
     loop.policy(cooldown="20 hours")
-    loop.land(5)
+    loop.land(5, lambda: len(loop.rows("decisions")) > before)
     assert {frozenset(codes) for _, codes in loop.decided(before)} == {frozenset({"cooldown"})}
     loop.policy(cooldown="0 minutes", new_rows=100_000)
     declined = loop.server.run(f"retrain/{MODEL}", trigger={"kind": "schedule", "detail": "test"})
@@ -302,12 +307,12 @@ def test_a_burst_of_events_is_one_decision_or_two(loop: Loop) -> None:
 
 def test_drift_trains(loop: Loop) -> None:
     before = len(loop.rows("decisions"))
-    loop.land(6, shift=60)
+    loop.land(6, lambda: 3 in loop.predicted(), shift=60)
     alarms = [
         r for r in loop.rows("monitors") if (r["monitor"], r["verdict"]) == ("drift", "alarm")
     ]
     assert alarms[0]["version"] == 2
-    trained = [codes for verdict, codes in loop.decided(before) if verdict == "train"]
+    trained = loop.trained(before)
     assert len(trained) == 1 and "distribution change" in trained[0], loop.decided(before)
     # The new champion is alarmed by what it was judged on already: that trains nothing.
     assert loop.champion() == 3
@@ -316,8 +321,8 @@ def test_drift_trains(loop: Loop) -> None:
 def test_a_performance_drop_trains_and_a_gate_that_fails_is_told(loop: Loop) -> None:
     before, champion = len(loop.rows("decisions")), loop.champion()
     loop.told.clear()
-    loop.land(7, flipped=True)
-    trained = [codes for verdict, codes in loop.decided(before) if verdict == "train"]
+    loop.land(7, lambda: bool(loop.trained(before)), flipped=True)
+    trained = loop.trained(before)
     assert len(trained) == 1 and "performance drop" in trained[0], loop.decided(before)
     # It learnt the old world and was judged on the new one.
     assert loop.champion() == champion
