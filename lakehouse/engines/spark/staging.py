@@ -41,6 +41,11 @@ _SAMPLES = 5
 #: Columns of the staging table beside the target's; the first names directories for ever.
 BUILD, REJECTED = "build", "rejected"
 
+#: A fingerprint of the input rows that rows are of.
+_OF_ROWS = "bit_xor(xxhash64(_source_file, _row))"
+#: How many rows, and their fingerprint.
+_Rows = tuple[int, int]
+
 
 def stage(spark: SparkSession, task: Task) -> tuple[Staged, ...]:
     """Stage a task's targets by one Spark query.
@@ -102,8 +107,8 @@ class _Run:
         by = (*filter(None, (self.column,)), BUILD, REJECTED)
         _save(frame, by, self.place, measured(self.task.contract))
         any_rejected = self._view_staged()
-        numbers, reasons = self._numbers(self._rules() if any_rejected else [])
-        rows_in, superseded, samples = self._lineage()
+        numbers, reasons, rows_out = self._numbers(self._rules() if any_rejected else [])
+        rows_in, superseded, samples = self._lineage(rows_out)
         files = published(self.place, self.task)
         builds = {
             o.wanted: o.wanted if o.wanted in files else f"{o.wanted}-{NO_ROWS}"
@@ -211,8 +216,8 @@ class _Run:
 
     def _numbers(
         self, broken: Sequence[tuple[str, str]]
-    ) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, int]]]:
-        """By build: what the audit's aggregates named, and rule → rows that violate it.
+    ) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, int]], dict[str, _Rows]]:
+        """By build: what the audit's aggregates named; rule → rows that violate it; the rows.
 
         Args:
             broken: The rules that some row may violate.
@@ -226,16 +231,18 @@ class _Run:
         rules = list(dict.fromkeys(rule for rule, _ in broken))
         made = [sql.expression(text, contract.types) for text in named.values()]
         made += [f"count_if(array_contains(_violations, {literal(rule)}))" for rule in rules]
+        made += ["count(*)", _OF_ROWS if self.task.rows_from else "0"]
         columns = ", ".join(f"{text} AS _{i}" for i, text in enumerate(made))
-        numbers, reasons = {}, {}
+        numbers, reasons, rows = {}, {}, {}
         query = f"SELECT {BUILD}, {columns} FROM _audited GROUP BY {BUILD}"
-        for build, *values in _tuples(self._rows(query)):
+        for build, *values, n, of_rows in _tuples(self._rows(query)):
             numbers[build] = self._no_numbers() | dict(zip(named, values, strict=False))
             counted = zip(rules, values[len(named) :], strict=True)
             reasons[build] = {rule: int(n) for rule, n in sorted(counted) if n}
+            rows[build] = (int(n), int(of_rows))
         for build, rule, shared, looked in self._duplicates():
             numbers[build] |= {f"unique:{rule}": int(shared), f"looked:{rule}": int(looked)}
-        return numbers, reasons
+        return numbers, reasons, rows
 
     def _duplicates(self) -> list[tuple[Any, ...]]:
         """(build, rule, rows that share a key, rows looked at), of all rules by one query."""
@@ -264,7 +271,7 @@ class _Run:
         return {"rows": 0, "published": 0, **counts, **values, **unique}
 
     def _lineage(
-        self,
+        self, rows_out: Mapping[str, _Rows]
     ) -> tuple[dict[str, int], dict[str, int], dict[str, tuple[tuple[str, int], ...]]]:
         """By build: input rows, superseded ones, and some of these."""
         name = self.task.rows_from
@@ -272,19 +279,12 @@ class _Run:
             return {}, {}, {}
         types = next(one.types for one in self.task.inputs if one.name == name)
         source = self._build_of(view(name), types)
-        rows_in, rows_out = self._pairs(f"({source})"), self._pairs("_audited")
+        query = f"SELECT {BUILD}, count(*), {_OF_ROWS} FROM ({source}) GROUP BY {BUILD}"
+        rows_in = {b: (int(n), int(found)) for b, n, found in _tuples(self._rows(query))}
         # Where the rows that came out are those that went in, no join has to find it out.
         unlike = [build for build in rows_in if build and rows_in[build] != rows_out.get(build)]
         lost, samples = self._superseded(source, unlike) if unlike else ({}, {})
         return {build: n for build, (n, _) in rows_in.items()}, lost, samples
-
-    def _pairs(self, relation: str) -> dict[str, tuple[int, int]]:
-        """By build: rows, and a fingerprint of the input rows that they are of."""
-        query = (
-            f"SELECT {BUILD}, count(*), bit_xor(xxhash64(_source_file, _row)) "
-            f"FROM {relation} GROUP BY {BUILD}"
-        )
-        return {build: (int(n), int(found)) for build, n, found in _tuples(self._rows(query))}
 
     def _superseded(
         self, source: str, builds: Sequence[str]
