@@ -15,6 +15,8 @@ SPARK_STAMP := .venv/.has-spark
 UV := $(PY) -m uv --quiet pip
 EVERYDAY := not browser
 
+# Compiled modules are kept: else each process compiles scikit-learn and MLflow anew, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 export UV_PYTHON_DOWNLOADS := never
 export DO_NOT_TRACK := 1

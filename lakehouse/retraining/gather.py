@@ -71,10 +71,10 @@ def gather(
         tuple(triggers),
         champion=champion,
         attempts=tuple(a for a in tried if a.state != "running"),
-        alarms=_alarms(lake, owner, model, champion),
         running=_running(tried),
     )
-    return _of_data(lake, owner, model, known)
+    known = _of_data(lake, owner, model, known)
+    return replace(known, alarms=_alarms(lake, owner, model, known))
 
 
 def _of_data(lake: Lake, owner: Domain, model: ModelDeclaration, known: Facts) -> Facts:
@@ -140,20 +140,15 @@ def _champion(versions: Sequence[ModelVersion]) -> Champion | None:
 
 
 def _alarms(
-    lake: Lake, owner: Domain, model: ModelDeclaration, champion: Champion | None
+    lake: Lake, owner: Domain, model: ModelDeclaration, known: Facts
 ) -> tuple[Alarm, ...]:
     """What the monitors say of their newest windows; what they said of older ones is past."""
-    if champion is None:
+    if known.champion is None:
         return ()
-    of_champion = [
-        row
-        for row in History.read(lake.storage, owner.name, model.name).monitors
-        if row.version == champion.version
-    ]
-    newest = {row.monitor: row for row in sorted(of_champion, key=lambda row: row.window_end)}
+    history = History.read(lake.storage, owner.name, model.name)
     found = [
         Alarm(r.monitor, r.version, r.because, r.window_end, r.looked, r.run)
-        for r in newest.values()
+        for r in history.current(known.champion.version, known.ripe_until)
         if r.verdict == "alarm"
     ]
     return tuple(sorted(found, key=lambda a: (a.looked, a.window_end)))

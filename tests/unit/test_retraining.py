@@ -41,7 +41,13 @@ def rows(shop: LoopShop, table: str = "decisions") -> list[dict[str, Any]]:
     return Ledger(shop.lake().storage).rows(table)
 
 
-def alarm(shop: LoopShop, version: int, looked: dt.datetime, monitor: str = "performance") -> None:
+def alarm(
+    shop: LoopShop,
+    version: int,
+    looked: dt.datetime,
+    monitor: str = "performance",
+    **but: Any,
+) -> None:
     row = MonitorRow(
         run="r1",
         domain="shop",
@@ -59,7 +65,7 @@ def alarm(shop: LoopShop, version: int, looked: dt.datetime, monitor: str = "per
         seen="",
         looked=looked,
     )
-    Ledger(shop.lake().storage).append("monitors", [row], "r1")
+    Ledger(shop.lake().storage).append("monitors", [replace(row, **but)], "r1")
 
 
 def quick(lake: Any, name: str, **how: Any) -> Trained:
@@ -132,6 +138,19 @@ def test_a_life(shop: LoopShop) -> None:
         "shop.silver.orders",
         "shop.gold.features",
     }
+
+
+def test_a_window_whose_labels_are_to_come_hides_no_alarm(shop: LoopShop) -> None:
+    assert shop.ask(NOW).promoted
+    shop.month(4)
+    ripe = shop.facts(NOW).ripe_until
+    assert ripe is not None
+    alarm(shop, 1, NOW + DAY, window_end=ripe - DAY)
+    alarm(shop, 1, NOW + DAY, window_end=ripe + DAY, verdict="not evaluated")
+    assert [a.window_end for a in shop.facts(NOW + DAY).alarms] == [ripe - DAY]
+    # What is said of a newer window whose labels are known replaces it.
+    alarm(shop, 1, NOW + DAY, window_end=ripe, verdict="ok")
+    assert not shop.facts(NOW + DAY).alarms
 
 
 def test_too_few_rows_cooldown_budget_and_force(tmp_path: Path) -> None:
