@@ -136,14 +136,15 @@ def _execution(row: Mapping[str, Any], builds: Sequence[Mapping[str, Any]]) -> E
         domain = build["table"].partition(".")[0]
         for name, version in json.loads(build["reads"] or "{}").items():
             inputs.setdefault(f"{domain}.{name}", version)
-    outputs = {b["table"]: b["version"] for b in builds if b["version"] >= 0}
+    outputs: dict[str, int] = dict(told.get("writes") or {})
+    outputs |= {b["table"]: b["version"] for b in builds if b["version"] >= 0}
     model = told.get("model")
     if row["kind"] in _MAKES_MODELS and told.get("version"):
         outputs[f"model {model}"] = int(told["version"])
     same = ("run", "domain", "kind", "code", "version", "started", "ended", "seconds", "executor")
     return Execution(
         pipeline=f"{row['kind']}/{model or row['domain']}",
-        parameters={k: v for k, v in told.items() if k != "reads"},
+        parameters={k: v for k, v in told.items() if k not in ("reads", "writes")},
         inputs=inputs,
         outputs=outputs,
         steps=tuple(_steps(builds)),

@@ -84,13 +84,13 @@ class Ledger:
             if rows:
                 self.append(name, rows, run.run)
 
-    def append(self, name: str, rows: Sequence[DataclassInstance], run: str) -> None:
-        """Append rows to one ops table, in one commit.
+    def append(self, name: str, rows: Sequence[DataclassInstance], run: str) -> int:
+        """Append rows to one ops table, in one commit; returns the table's version.
 
         Raises:
             CommitError: The store refused.
         """
-        ops.append(self.storage.at("ops", name), name, rows, run)
+        return ops.append(self.storage.at("ops", name), name, rows, run)
 
     def records(self, table: str) -> Mapping[str, Record]:
         """What is remembered of a table's targets, by key; the one built last is the last."""

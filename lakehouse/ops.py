@@ -48,7 +48,8 @@ class RunRow:
 
     Attributes:
         run: The id, which sorts by time.
-        kind: What ran: ``build``, ``train``.
+        kind: What ran: ``build``, ``train``, ``judge``, ``retrain``, ``score``, ``monitor``,
+            ``maintain``.
         domain: The domain's name.
         started: UTC.
         ended: UTC.
@@ -452,7 +453,7 @@ def append(
     run: str,
     *,
     only_after: int | None = None,
-) -> None:
+) -> int:
     """Append rows to an ops table in one commit, which a lost reply does not double.
 
     Args:
@@ -462,6 +463,9 @@ def append(
         run: The run's id.
         only_after: Append only on top of this version of the table, -1 for none: what was
             decided from it still holds.
+
+    Returns:
+        The version of the table that holds them.
 
     Raises:
         CommitConflict: Others appended after ``only_after``.
@@ -487,4 +491,5 @@ def append(
         ) from error
     stats = json.dumps({"numRecords": made.num_rows})
     file = StagedFile(path, size, made.num_rows, None, stats)
-    commit.append(f"ops.{name}", storage, types_of(name), file, run=run, only_after=only_after)
+    types = types_of(name)
+    return commit.append(f"ops.{name}", storage, types, file, run=run, only_after=only_after)

@@ -148,7 +148,7 @@ def _when(at: Any) -> str:
 @click.command()
 @click.argument("run", required=False)
 @click.option("--domain", help="Only runs of this domain.")
-@click.option("--kind", help="Only runs of this kind: build, train, retrain, score, monitor.")
+@click.option("--kind", help="Only build, train, judge, retrain, score, monitor or maintain.")
 @click.option("--last", default=20, show_default=True, help="So many of the last; 0 for all.")
 @screen.json_option
 def runs(run: str | None, domain: str | None, kind: str | None, last: int, as_json: bool) -> None:

@@ -40,6 +40,8 @@ class Monitored:
         current: The newest verdict of each monitor about the champion, whoever looked.
         report: The page; None when there is nothing to show.
         lacking: Why nothing could be watched; empty when it was.
+        read: Table → the version that was read.
+        written: Ops table → its version that holds what was seen.
     """
 
     domain: str
@@ -51,6 +53,8 @@ class Monitored:
     current: tuple[MonitorRow, ...] = ()
     report: Path | None = None
     lacking: str = ""
+    read: Mapping[str, int] = field(default_factory=dict)
+    written: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def alarms(self) -> tuple[MonitorRow, ...]:
@@ -103,27 +107,33 @@ def monitor(
     owner, declared = training.find(lake, model, domain)
     run, started = ledger.new_run(), ledger.now()
 
-    def record(version: int, error: LakehouseError | None = None) -> None:
+    def record(done: Monitored, error: LakehouseError | None = None) -> None:
+        told = {
+            "model": model,
+            "version": done.version,
+            "now": now.isoformat(),
+            "reads": done.read,
+            "writes": done.written,
+        }
         row = ledger.finish(
             run,
             "monitor",
             owner.name,
             started,
             engine="duckdb",
-            parameters={"model": model, "version": version, "now": now.isoformat()},
+            parameters=told,
             result="failed" if error else "done",
             error=f"{error.asked}: {error.found}" if error else "",
             folder=owner.path,
         )
         Ledger(lake.storage).record(row)
 
+    done = Monitored(owner.name, model, run, 0, lacking="there is no champion yet")
     try:
         registry = registry_of(lake.settings)
         versions = registry.versions(model)
         champion = next((v for v in versions if "champion" in v.aliases), None)
-        if champion is None:
-            done = Monitored(owner.name, model, run, 0, lacking="there is no champion yet")
-        else:
+        if champion is not None:
             watched = (champion, *(v for v in versions if v.aliases == ("challenger",)))
             done = watch(
                 lake,
@@ -138,9 +148,9 @@ def monitor(
     except LakehouseError as error:
         with contextlib.suppress(LakehouseError):
             # Where the store failed the run cannot be recorded either: that it failed is the news.
-            record(0, error)
+            record(done, error)
         raise
-    record(done.version)
+    record(done)
     return done
 
 
@@ -186,7 +196,7 @@ def watch(
     for one in others:
         if one.record and one.record.windows:
             look.at_challenger(one)
-    _write(lake, look.found, run)
+    written = _write(lake, look.found, run)
     known = history.and_also(look.found)
     current = known.current(champion.version, reading.ripe_until)
     story = Story(
@@ -200,16 +210,23 @@ def watch(
         now=now,
     )
     report = _report(lake, story, run)
-    return replace(done, looked=look.found, news=look.news, current=current, report=report)
+    return replace(
+        done,
+        looked=look.found,
+        news=look.news,
+        current=current,
+        report=report,
+        read=reading.versions,
+        written=written,
+    )
 
 
-def _write(lake: Lake, found: History, run: str) -> None:
+def _write(lake: Lake, found: History, run: str) -> Mapping[str, int]:
+    """Append what was seen; ops table → the version that holds it."""
     ledger = Ledger(lake.storage)
     # The verdicts last: what they say to have seen is there.
-    for name in ("drift", "performance", "monitors"):
-        rows = getattr(found, name)
-        if rows:
-            ledger.append(name, rows, run)
+    seen = {name: getattr(found, name) for name in ("drift", "performance", "monitors")}
+    return {f"ops.{name}": ledger.append(name, rows, run) for name, rows in seen.items() if rows}
 
 
 def _report(lake: Lake, story: Story, run: str) -> Path:

@@ -96,6 +96,13 @@ class Reading:
         """Whether labels are in a table of their own."""
         return self.model.label.table is not None
 
+    @property
+    def versions(self) -> Mapping[str, int]:
+        """Table → the version that is read."""
+        found = {one.table.name: one.snapshot for one in (self.features, self.labels)}
+        found["ops.predictions"] = self.stored.snapshot
+        return {name: one.version for name, one in found.items() if one.exists}
+
     def watermark(self) -> dt.datetime | None:
         """The newest event of the feature table, UTC; None without rows."""
         files = self.features.files([Interval(_FIRST, _LAST)])

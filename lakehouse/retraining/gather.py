@@ -139,9 +139,7 @@ def _champion(versions: Sequence[ModelVersion]) -> Champion | None:
     return Champion(found.version, decisions.definition_of(of), promotion.window_of(of)[1])
 
 
-def _alarms(
-    lake: Lake, owner: Domain, model: ModelDeclaration, known: Facts
-) -> tuple[Alarm, ...]:
+def _alarms(lake: Lake, owner: Domain, model: ModelDeclaration, known: Facts) -> tuple[Alarm, ...]:
     """What the monitors say of their newest windows; what they said of older ones is past."""
     if known.champion is None:
         return ()

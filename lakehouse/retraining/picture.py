@@ -39,20 +39,20 @@ def timeline(
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 6), dpi=120, layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": (3, 1.1)})
+    rows = figure.subplots(3, 1, sharex=True, gridspec_kw={"height_ratios": (3, 0.7, 1.1)})
+    upper, middle, lower = rows
     figure.suptitle(f"{model}: performance, decisions and champions", x=0.01, ha="left")
     reigns = sorted((p for p in promotions if p["alias"] == "champion"), key=lambda p: p["moved"])
     _draw_performance(upper, metric, performance)
-    alarms = {(m["window_end"], m["monitor"]) for m in monitors if m["verdict"] == "alarm"}
-    _draw_alarms(upper, sorted(alarms))
+    _draw_alarms(middle, monitors)
     made = {p["decision"]: int(p["version"]) for p in reigns}
     _draw_decisions(lower, decisions, made)
     for one in reigns:
-        for axes in (upper, lower):
+        for axes in rows:
             axes.axvline(one["moved"], color=_PROMOTED, linewidth=1, alpha=0.6)
         told = f"v{one['version']} "
         upper.annotate(told, (one["moved"], 1.0), xycoords=("data", "axes fraction"), va="bottom")
-    for axes in (upper, lower):
+    for axes in rows:
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(colors=_DETAIL, labelsize=9)
     return figure
@@ -86,16 +86,15 @@ def _draw_performance(axes: Axes, metric: str, rows: Iterable[Mapping[str, Any]]
         axes.legend(loc="lower left", frameon=False, ncols=4, fontsize=9)
 
 
-def _draw_alarms(axes: Axes, alarms: Sequence[tuple[dt.datetime, str]]) -> None:
-    for at, monitor in alarms:
-        place = {"performance": 0.93, "drift": 0.86}.get(monitor, 0.79)
-        axes.annotate(
-            f"▲ {monitor}",
-            (at, place),
-            xycoords=("data", "axes fraction"),
-            color=_ALARM,
-            fontsize=8,
-        )
+def _draw_alarms(axes: Axes, monitors: Iterable[Mapping[str, Any]]) -> None:
+    """A row for each monitor that raised an alarm, a mark at the end of its window."""
+    raised = {(m["monitor"], m["window_end"]) for m in monitors if m["verdict"] == "alarm"}
+    names = sorted({monitor for monitor, _ in raised})
+    for monitor, at in raised:
+        axes.plot([at], [names.index(monitor)], marker="^", color=_ALARM, markersize=6)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(-0.7, max(len(names), 1) - 0.3)
+    axes.set_ylabel("alarm")
 
 
 def _draw_decisions(

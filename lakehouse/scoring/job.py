@@ -20,7 +20,7 @@ from lakehouse.ledger import Ledger
 from lakehouse.registry import ModelVersion
 from lakehouse.scoring.plan import Todo, VersionPlan, chosen, plan_version
 from lakehouse.scoring.predict import Probabilities
-from lakehouse.scoring.stored import ModelKey, Stored
+from lakehouse.scoring.stored import TABLE, ModelKey, Stored
 from lakehouse.scoring.work import Opening, Work
 from lakehouse.training import job
 from lakehouse.training.declaration import ModelDeclaration
@@ -306,10 +306,12 @@ def record(
     read = todo.snapshot.version
     scored = Scored(owner.name, name, run, todo.table.name, read, tuple(versions))
     errors = [*scored.refused, *([failure] if failure else [])]
-    if errors or any(one.table_version >= 0 for one in versions):
+    written = [one.table_version for one in versions if one.table_version >= 0]
+    if errors or written:
         told = {
             "model": name,
             "reads": {todo.table.name: read},
+            "writes": {f"ops.{TABLE}": max(written)} if written else {},
             "rows": {one.version: one.rows for one in versions},
             "partitions": {one.version: len(one.partitions) for one in versions},
         }

@@ -23,6 +23,10 @@ def main() -> int:
     # Whatever libraries print must not come between the answers.
     os.dup2(2, 1)
     prepare_process()
+    # Its import looks through all modules there are for each function that it trusts: two
+    # seconds once scikit-learn, MLflow and matplotlib are loaded.
+    import skops.io  # noqa: F401
+
     # Unbuffered: a thread that waits in a buffered read holds a lock that the exit needs.
     with open(0, "rb", buffering=0, closefd=False) as asked:
         settings, order = read_order(asked)
