@@ -66,8 +66,12 @@ check-layers: setup
 check-docs: setup
 	@$(PY) -m sphinx -W --keep-going -q -b html docs docs/_build
 
+# Tests of one process share the cores; what starts servers, clusters and JVMs has them to itself.
 check-tests: setup-spark
-	@$(PY) -m pytest -m "$(EVERYDAY)" tests
+	@failed=; \
+	$(PY) -m pytest -m "$(EVERYDAY)" -n 2 --dist loadfile tests/unit tests/properties || failed=1; \
+	$(PY) -m pytest -m "$(EVERYDAY)" tests/crash tests/integration tests/parity || failed=1; \
+	test -z "$$failed"
 
 test-crash: setup-spark ## the long set of kills, races and network faults (a quarter of an hour)
 	@LAKE_CRASH_ROUNDS=$(or $(LAKE_CRASH_ROUNDS),5) \
