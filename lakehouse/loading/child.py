@@ -101,13 +101,23 @@ def _peak() -> int:
 
 def _tell(answers: IO[bytes], error: Exception | None, *, seconds: float = 0.0) -> None:
     told: dict[str, object] = {"seconds": seconds, "peak": _peak()}
-    if isinstance(error, LakehouseError):
-        told |= {"kind": "refused", "found": error.found[:1000]}
-    elif isinstance(error, MemoryError):
+    if _is_of_memory(error):
         told |= {"kind": "memory", "found": ""}
+    elif isinstance(error, LakehouseError):
+        told |= {"kind": "refused", "found": error.found[:1000]}
     elif error is not None:
         told |= {"kind": "failed", "found": cause(error)}
     send(answers, json.dumps(told).encode())
+
+
+def _is_of_memory(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came of, is that memory did not suffice."""
+    while error is not None:
+        # A library that cannot be mapped is reported as one that cannot be imported.
+        if isinstance(error, MemoryError) or "failed to map segment" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 if __name__ == "__main__":

@@ -93,6 +93,7 @@ class TestWhatIsScored:
         assert json.loads(told) == {
             "model": MODEL,
             "reads": {TABLE: 1},
+            "writes": {"ops.predictions": 1},
             "rows": {"1": 4},
             "partitions": {"1": 2},
         }
