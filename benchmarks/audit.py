@@ -314,10 +314,7 @@ def main() -> None:
 
 
 def _compare(folder: Path, asked: argparse.Namespace) -> None:
-    found: dict[str, list[common.Run]] = {role: [] for role in _ROLES}
-    for _ in range(asked.rounds):
-        for role, runs in found.items():
-            runs.append(common.child(_MODULE, role, folder))
+    found = common.alternate(_MODULE, _ROLES, folder, asked.rounds)
     told = [found[role][0].told for role in _ROLES[:4]]
     assert all(one == told[0] for one in told), dict(zip(_ROLES, told, strict=False))
     pairs = (

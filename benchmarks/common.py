@@ -36,7 +36,9 @@ __all__ = [
     "ROOT",
     "Run",
     "Target",
+    "alternate",
     "child",
+    "compare",
     "connect",
     "lake_at",
     "land",
@@ -232,6 +234,31 @@ def child(module: str, role: str, folder: Path, *arguments: str) -> Run:
     run = Run(**json.loads(line.removeprefix(_MARK)) | {"process_wall": wall, "process_cpu": cpu})
     print(f"{role}: {run}", flush=True)
     return run
+
+
+def alternate(
+    module: str, roles: Sequence[str], folder: Path, rounds: int
+) -> Mapping[str, list[Run]]:
+    """Role → its runs: in each round every role once, so that a slower minute is everybody's."""
+    found: dict[str, list[Run]] = {role: [] for role in roles}
+    for _ in range(rounds):
+        for role, runs in found.items():
+            runs.append(child(module, role, folder))
+    return found
+
+
+def compare(
+    measured: str, size: str, ours: Sequence[Run], peer: Sequence[Run], most: float
+) -> None:
+    """Print the rows of CPU and wall time.
+
+    Raises:
+        AssertionError: They came to other results.
+    """
+    assert ours[0].told == peer[0].told, f"{ours[0].told} by ours, {peer[0].told} by the peer"
+    for what, unit in (("cpu", "s CPU"), ("wall", "s wall")):
+        a, b = median(ours, what), median(peer, what)
+        row(f"{measured}, {unit}", size, f"{a:.2f}", f"{b:.2f}", a / b, Target(most))
 
 
 def _children() -> float:

@@ -195,17 +195,9 @@ def main() -> None:
 
 
 def _compare(folder: Path, asked: argparse.Namespace) -> None:
-    found: dict[str, list[common.Run]] = {role: [] for role in _ROLES}
-    for _ in range(asked.rounds):
-        for role, runs in found.items():
-            runs.append(common.child(_MODULE, role, folder))
-    ours, peer = (found[role][0].told for role in _ROLES)
-    assert ours == peer, f"{ours} by the library, {peer} by numpy"
+    found = common.alternate(_MODULE, _ROLES, folder, asked.rounds)
     size = f"{asked.rows:,} rows × {len(_NUMBERS) + len(_TEXTS)} features"
-    for what, unit in (("cpu", "s CPU"), ("wall", "s wall")):
-        a, b = (common.median(found[role], what) for role in _ROLES)
-        target = common.Target(1.3)
-        common.row(f"monitoring, {unit}", size, f"{a:.2f}", f"{b:.2f}", a / b, target)
+    common.compare("monitoring", size, *found.values(), 1.3)
 
 
 if __name__ == "__main__":

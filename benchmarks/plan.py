@@ -216,10 +216,7 @@ def main() -> None:
 
 
 def _compare(folder: Path, asked: argparse.Namespace) -> None:
-    found: dict[str, list[common.Run]] = {"ours": [], "peer": []}
-    for _ in range(asked.rounds):
-        for who, runs in found.items():
-            runs.append(common.child(_MODULE, who, folder))
+    found = common.alternate(_MODULE, ("ours", "peer"), folder, asked.rounds)
     stale = found["ours"][0].told["targets"]
     for what, unit in (("cpu", "s CPU"), ("wall", "s wall")):
         mine, theirs = (common.median(found[who], what) for who in ("ours", "peer"))

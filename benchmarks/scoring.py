@@ -263,17 +263,10 @@ def main() -> None:
 
 
 def _compare(folder: Path, asked: argparse.Namespace) -> None:
-    found: dict[str, list[common.Run]] = {role: [] for role in _ROLES}
-    for _ in range(asked.rounds):
-        for role, runs in found.items():
-            runs.append(common.child(_MODULE, role, folder))
-    ours, peer = (found[role][0].told for role in _ROLES)
-    assert ours == peer, f"{ours} by the library, {peer} by predict_proba"
-    for what, unit in (("cpu", "s CPU"), ("wall", "s wall")):
-        a, b = (common.median(found[role], what) for role in _ROLES)
-        # At least 0.8 of the rows per second.
-        target, size = common.Target(1 / 0.8), f"{asked.rows:,} rows × {25} features"
-        common.row(f"batch scoring, {unit}", size, f"{a:.2f}", f"{b:.2f}", a / b, target)
+    found = common.alternate(_MODULE, _ROLES, folder, asked.rounds)
+    size = f"{asked.rows:,} rows × {len(_TEXTS) + len(_NUMBERS)} features"
+    # At least 0.8 of the rows per second.
+    common.compare("batch scoring", size, *found.values(), 1 / 0.8)
 
 
 if __name__ == "__main__":

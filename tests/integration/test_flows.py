@@ -10,12 +10,12 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect_server import variables
 from shop import TABLES, Shop, contract
 
 from lakehouse import stack
@@ -152,21 +152,6 @@ class Server:
                 break
             time.sleep(0.1)
         return {e["resource"]["prefect.resource.id"]: e["payload"] for e in events}
-
-
-@contextmanager
-def variables(wanted: Mapping[str, str]) -> Iterator[None]:
-    """The process's environment with these variables, and no other of Prefect's or the lake's."""
-    prefixes = ("PREFECT_", "LAKE_", "AWS_", "MLFLOW_")
-    before = dict(os.environ)
-    kept = {n: v for n, v in before.items() if not n.startswith(prefixes)}
-    try:
-        os.environ.clear()
-        os.environ.update(kept | wanted)
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def of(shop: Shop) -> dict[str, str]:
