@@ -40,7 +40,7 @@ def monitor(model: str = "late_arrival", domain: str | None = None) -> State[Any
 
     Args:
         model: The model's name.
-        domain: The domain that declares it; needed only when several do.
+        domain: The domain that declares it, where it is known.
     """
     lake = open_lake(settings_with_stack())
     done = look.with_options(name=model)(lake, model, domain, ledger.now())

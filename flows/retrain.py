@@ -48,7 +48,7 @@ def retrain(
 
     Args:
         model: The model's name.
-        domain: The domain that declares it; needed only when several do.
+        domain: The domain that declares it, where it is known.
         trigger: Who asks: ``kind`` and ``detail``; a person, when there is none.
         because: Why a person asks.
         force: Past cooldown and budget, and with nothing new.

@@ -42,7 +42,7 @@ def score(
 
     Args:
         model: The model's name.
-        domain: The domain that declares it; needed only when several do.
+        domain: The domain that declares it, where it is known.
         version: Only this version, by number or alias.
         since: Leave out feature partitions that end before this day of their time zone.
     """

@@ -30,7 +30,7 @@ def train(
 
     Args:
         model: The model's name.
-        domain: The domain that declares it; needed only when several do.
+        domain: The domain that declares it, where it is known.
         force: Train though neither rows nor definition have changed.
     """
     done = train_model(model, domain, force)

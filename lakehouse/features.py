@@ -52,6 +52,7 @@ class Pinned:
             definition_id=self.table.definition,
             partitions=len({f.partition for f in self.files}),
             rows=sum(f.rows for f in self.files),
+            accepts=self.table.contract.lake.accepts,
         )
 
     @property

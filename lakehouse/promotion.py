@@ -14,12 +14,12 @@ import fcntl
 import json
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from lakehouse import ledger
-from lakehouse.catalog import Domain
+from lakehouse.catalog import Domain, Table
 from lakehouse.errors import ModelError
 from lakehouse.lake import Lake
 from lakehouse.ledger import Ledger
@@ -29,6 +29,7 @@ from lakehouse.registry import Alias, ModelRecord, ModelVersion, Registry, regis
 __all__ = [
     "Kind",
     "Moved",
+    "PromotionLost",
     "attempts",
     "former_champions",
     "history",
@@ -42,6 +43,10 @@ __all__ = [
 Kind = Literal["gates", "promote", "rollback"]
 
 _OUTSIDE = "the alias was moved in MLflow, not by lake"
+
+
+class PromotionLost(ModelError):
+    """The alias is another version's: by the same evaluation window, or in the same moment."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,8 @@ def _untold(
 ) -> tuple[PromotionRow, ...]:
     """The move that made the present champion, when it is not the last that is written down."""
     champion = next((v for v in versions if "champion" in v.aliases), None)
-    moves = [row for row in _told(book, domain, model) if row.alias == "champion"]
+    told = _told(book, domain, model)
+    moves = [row for row in told if row.alias == "champion"]
     if champion is None or (moves and moves[-1].version == champion.version):
         return ()
     made = champion.promotion
@@ -101,7 +107,8 @@ def _untold(
     if not moves:
         return ()
     before, now = moves[-1].version, ledger.now()
-    return (_row(domain, champion, before, "champion", "promote", _OUTSIDE, "unknown", now),)
+    outside = _row(domain, champion, before, "champion", "promote", _OUTSIDE, "unknown", now)
+    return (replace(outside, promotion=_next_id(told)),)
 
 
 def former_champions(rows: Iterable[PromotionRow]) -> tuple[int, ...]:
@@ -165,7 +172,7 @@ def move(
         now: When; now.
 
     Raises:
-        ModelError: By gates, and an earlier version was made champion on that evaluation
+        PromotionLost: By gates, and an earlier version was made champion on that evaluation
             window or a later one; or somebody else moved the alias meanwhile.
         CommitError: The alias moved, but the ledger did not take the row; the next move will
             write it.
@@ -191,6 +198,7 @@ def _move(
     told = _mended(book, domain, name, known)
     before = next((v.version for v in known if alias in v.aliases), 0)
     row = _row(domain, version, before, alias, kind, because, by, now or ledger.now(), gates)
+    row = replace(row, promotion=_next_id(told))
     if before == version.version and (alias != "champion" or _ours(known)):
         last = [one for one in told if (one.version, one.alias) == (before, alias)]
         if last:
@@ -203,7 +211,7 @@ def _move(
     if after != version.version:
         found = f"version {after} was made {alias} in the same moment" if after else "it is gone"
         asked = f"make version {version.version} of {name} the {alias}"
-        raise ModelError(asked, found, f"lake models {name}; then decide again")
+        raise PromotionLost(asked, found, f"lake models {name}; then decide again")
     return Moved(row, moved=True)
 
 
@@ -216,7 +224,7 @@ def _require_fresh(row: PromotionRow, told: Sequence[PromotionRow]) -> None:
     until = judged_until(told)
     if until is None or row.window_end is None or row.window_end > until:
         return
-    raise ModelError(
+    raise PromotionLost(
         f"make version {row.version} of {row.model} the champion by its gates",
         f"its evaluation window ends {row.window_end:%Y-%m-%d}, and one that ends "
         f"{until:%Y-%m-%d} has decided a promotion already",
@@ -290,7 +298,7 @@ def rollback(
         because: The reason.
         by: Who.
         to: A certain former champion.
-        domain: Needed only when two domains declare the model.
+        domain: The domain that declares it, where it is known.
         now: When; now.
 
     Raises:
@@ -350,21 +358,21 @@ def _require_usable(registry: Registry, owner: Domain, one: ModelVersion, asked:
         raise ModelError(asked, "its training was not completed, its gates not judged", remedy)
     if one.record.domain not in ("", owner.name):
         raise ModelError(asked, f"it is of the domain {one.record.domain}", remedy)
-    declared = _feature_definition(owner, one.name)
-    if one.record.feature_definition_id != declared:
+    table = _feature_table(owner, one.name)
+    if one.record.feature_definition_id not in table.accepted:
         found = (
             f"it was trained on definition {one.record.feature_definition_id} of its feature "
-            f"table, which is now {declared}: it could score nothing"
+            f"table, which is now {table.definition}: it could score nothing"
         )
         raise ModelError(asked, found, f"{remedy}, or bring the table's old definition back")
     registry.require_signed(one)
 
 
-def _feature_definition(owner: Domain, name: str) -> str:
+def _feature_table(owner: Domain, name: str) -> Table:
     from lakehouse.training import declaration
 
     file = next(file for file in owner.model_files() if file.stem == name)
-    return owner.table(declaration.load(file).features.table).definition
+    return owner.table(declaration.load(file).features.table)
 
 
 def _owner(lake: Lake, name: str, domain: str | None) -> Domain:
@@ -395,8 +403,7 @@ def _row(
     start, end = window_of(record) if record else (None, None)
     verdicts = gates if gates is not None else record.gates if record else {}
     return PromotionRow(
-        # Of the clock, whatever time is played: it orders the moves.
-        promotion=f"{ledger.now():%Y%m%dT%H%M%S.%f}-{secrets.token_hex(3)}",
+        promotion="",
         domain=domain,
         model=version.name,
         version=version.version,
@@ -411,6 +418,16 @@ def _row(
         gates=json.dumps(dict(verdicts)),
         moved=now,
     )
+
+
+def _next_id(told: Sequence[PromotionRow]) -> str:
+    """An id that sorts after those of the moves so far, though another machine's clock be ahead."""
+    # Of the clock, whatever time is played.
+    at = ledger.now()
+    if told and told[-1].promotion:
+        last = dt.datetime.fromisoformat(f"{told[-1].promotion.partition('-')[0]}+00:00")
+        at = max(at, last + dt.timedelta(microseconds=1))
+    return f"{at:%Y%m%dT%H%M%S.%f}-{secrets.token_hex(3)}"
 
 
 @contextlib.contextmanager

@@ -142,9 +142,10 @@ class ScoredShop:
             "windows": {"train": ["2026-01-01", until], "test": [until, "2026-06-01"]},
             "timezone": "UTC",
         }
-        now = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
+        # Of the real clock, as predictions are: long before any.
+        created = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
         made = ModelRecord(**(fields | record))
-        return ModelVersion(MODEL, number, "run", now, ("champion",), True, made)
+        return ModelVersion(MODEL, number, "run", created, ("champion",), True, made)
 
     def todo(self, *versions: ModelVersion, since: dt.date | None = None) -> scoring.Todo:
         """What there is to score."""

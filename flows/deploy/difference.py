@@ -7,6 +7,7 @@ is declared can be compared with what a server has before anything is made there
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,6 +24,9 @@ _ORDER: Sequence[Kind] = ("work pool", "webhook", "deployment", "automation")
 _SETS = ("expect", "after", "for_each")
 
 _SHOWN = 60
+
+#: Parts whose values may be secrets: they are compared, and not shown.
+_SECRET = re.compile(r"\.env(\.|$)|pass|secret|token|credential|key$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,9 @@ def ordered(trigger: Any) -> Any:
 def _details(before: Any, after: Any, at: str = "") -> Iterator[str]:
     if before == after:
         return
-    if isinstance(before, Mapping) and isinstance(after, Mapping):
+    if _SECRET.search(at):
+        yield f"{at}: changed"
+    elif isinstance(before, Mapping) and isinstance(after, Mapping):
         for key in sorted({*before, *after}):
             yield from _details(before.get(key), after.get(key), f"{at}.{key}" if at else key)
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):

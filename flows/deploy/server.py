@@ -71,13 +71,18 @@ class Server:
             StackError: The server does not answer, or refuses.
         """
         if kind == "deployment":
-            if name in self._deployments:
-                self._ask("DELETE", f"/deployments/{self._deployments.pop(name)}", absent=None)
+            id_ = self._deployments.pop(name, None)
+            # It may have been made though its answer was lost.
+            found = {"id": id_} if id_ else self._ask("GET", f"/deployments/name/{name}", absent={})
+            if found:
+                self._ask("DELETE", f"/deployments/{found['id']}", absent=None)
         elif kind == "automation":
-            if name in self._automations:
-                self._ask("DELETE", f"/automations/{self._automations.pop(name)}", absent=None)
-        elif kind == "webhook" and (found := self._webhook()):
-            self._ask("DELETE", f"/block_documents/{found['id']}", absent=None)
+            id_ = self._automations.pop(name, None)
+            every = [] if id_ else self._all("/automations/filter")
+            for one in [id_] if id_ else [raw["id"] for raw in every if raw["name"] == name]:
+                self._ask("DELETE", f"/automations/{one}", absent=None)
+        elif kind == "webhook" and (hook := self._webhook()):
+            self._ask("DELETE", f"/block_documents/{hook['id']}", absent=None)
 
     # --- deployments ------------------------------------------------------------------------
 
@@ -203,10 +208,20 @@ class Server:
             if absent is not ... and (status == 404 or isinstance(error, ObjectNotFound)):
                 return absent
             # What the server says, without what was sent: that may hold a secret.
-            detail = error.response.text[:500] if status else cause(error)  # type: ignore[union-attr]
+            detail = _told(error.response) if status else cause(error)  # type: ignore[union-attr]
             remedy = "see that the server runs (lake status) and PREFECT_API_URL names it"
             raise StackError(f"ask Prefect: {asked}", detail, remedy) from error
         return answer.json() if answer.content else None
+
+
+def _told(answer: Any) -> str:
+    """The server's complaint; beside it, it repeats what it was sent."""
+    try:
+        body = answer.json()
+        wrong = [f"{'.'.join(map(str, d['loc']))}: {d['msg']}" for d in body["exception_detail"]]
+        return "; ".join([str(body["exception_message"]), *wrong])[:500]
+    except (ValueError, KeyError, TypeError):
+        return f"{answer.status_code} {answer.reason_phrase}"
 
 
 def _deployment_form(raw: Mapping[str, Any]) -> Form:

@@ -131,6 +131,11 @@ class Table:
         """``<sql>-<contract>``: what every build of this table begins with."""
         return f"{self.sql_id}-{self.contract.id}"
 
+    @property
+    def accepted(self) -> tuple[str, ...]:
+        """The definitions whose rows are those of the declared one, itself first."""
+        return (self.definition, *self.contract.lake.accepts)
+
 
 @dataclass(frozen=True)
 class Domain:

@@ -21,7 +21,7 @@ __all__ = ["models", "promote", "rollback", "train"]
 
 @click.command()
 @click.argument("model")
-@click.option("--domain", help="The domain; needed only when two declare that name.")
+@click.option("--domain", help="The domain that declares it, where it is known.")
 @click.option("--force", is_flag=True, help="Train though nothing has changed.")
 @screen.json_option
 def train(model: str, domain: str | None, force: bool, as_json: bool) -> int:
@@ -121,7 +121,7 @@ def _move(row: PromotionRow) -> list[Any]:
 
 _because = click.option("--because", required=True, help="The reason; it goes into the ledger.")
 _by = click.option("--by", default=getpass.getuser, help="Who decides; your login by default.")
-_domain = click.option("--domain", help="The domain; needed only when two declare that name.")
+_domain = click.option("--domain", help="The domain that declares it, where it is known.")
 
 
 @click.command()

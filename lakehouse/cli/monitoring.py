@@ -19,7 +19,7 @@ __all__ = ["monitor"]
 
 @click.command()
 @click.argument("model", required=False)
-@click.option("--domain", help="The domain; needed only when two declare that name.")
+@click.option("--domain", help="The domain that declares it, where it is known.")
 @screen.json_option
 def monitor(model: str | None, domain: str | None, as_json: bool) -> None:
     """See how the champion does on rows that it was not trained on. MODEL: all that have one.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["deploy", "retrain", "runs", "show_story", "why"]
 
-_domain = click.option("--domain", help="The domain; needed only when two declare that name.")
+_domain = click.option("--domain", help="The domain that declares it, where it is known.")
 
 
 @click.command()

@@ -20,7 +20,7 @@ __all__ = ["score"]
 
 @click.command()
 @click.argument("model", required=False)
-@click.option("--domain", help="The domain; needed only when two declare that name.")
+@click.option("--domain", help="The domain that declares it, where it is known.")
 @click.option("--version", help="Only this version, by number or alias.")
 @click.option(
     "--since",

@@ -11,15 +11,16 @@ from typing import Any
 
 from lakehouse import ledger
 from lakehouse.catalog import Domain
-from lakehouse.errors import LakehouseError
+from lakehouse.errors import LakehouseError, ModelError
 from lakehouse.lake import Lake
 from lakehouse.ledger import Ledger
 from lakehouse.monitoring.history import History
 from lakehouse.monitoring.look import Look
 from lakehouse.monitoring.page import Story, page
-from lakehouse.monitoring.reading import pin
+from lakehouse.monitoring.reading import Reading, pin
 from lakehouse.ops import MonitorRow
 from lakehouse.registry import ModelVersion, registry_of
+from lakehouse.scoring import ModelKey
 from lakehouse.training import job as training
 from lakehouse.training.declaration import ModelDeclaration
 
@@ -93,7 +94,7 @@ def monitor(
 
     Args:
         lake: The lake.
-        domain: The domain that declares the model; needed only when several do.
+        domain: The domain that declares the model, where it is known.
         model: The model's name.
         now: The instant at which it is looked, for freshness and the ledger.
         progress: Told each step.
@@ -187,6 +188,9 @@ def watch(
         why = f"version {champion.version} was registered without its windows: train it again"
         return replace(done, lacking=why)
     reading = pin(lake, domain, model)
+    foreign = _foreign(reading, champion)
+    if foreign:
+        return replace(done, lacking=foreign)
     watermark = reading.watermark()
     if watermark is None:
         return replace(done, lacking=f"{reading.features.table.name} has no rows")
@@ -194,7 +198,10 @@ def watch(
     look = Look(reading, reference, history, run, now, watermark, progress)
     look.at_champion(champion)
     for one in others:
-        if one.record and one.record.windows:
+        foreign = _foreign(reading, one)
+        if foreign:
+            progress(f"version {one.version} is left out: {foreign}")
+        elif one.record and one.record.windows:
             look.at_challenger(one)
     written = _write(lake, look.found, run)
     known = history.and_also(look.found)
@@ -219,6 +226,16 @@ def watch(
         read=reading.versions,
         written=written,
     )
+
+
+def _foreign(reading: Reading, version: ModelVersion) -> str:
+    """Why the predictions under a version's number are not its own; empty when they are."""
+    who = ModelKey(reading.domain.name, reading.model.name, version.version)
+    try:
+        reading.stored.require_own(who, version)
+    except ModelError as error:
+        return f"{error.found}; {error.remedy}"
+    return ""
 
 
 def _write(lake: Lake, found: History, run: str) -> Mapping[str, int]:

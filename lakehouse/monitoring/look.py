@@ -125,7 +125,7 @@ class Look:
     def _reference(self, version: ModelVersion) -> Reference | str:
         """The reference, or why the features cannot be compared with one."""
         record, table = _record(version), self.reading.features.table
-        if record.feature_definition_id != table.definition:
+        if record.feature_definition_id not in table.accepted:
             return f"{table.short} was defined otherwise when version {version.version} was trained"
         if not record.reference:
             return f"version {version.version} was registered without a reference"
@@ -196,9 +196,11 @@ class Look:
     def _of_features(self, version: ModelVersion, window: Interval) -> str:
         contents = self.reading.features.contents([window])
         limits = (self.policy.drift, self.policy.missing, self.policy.volume)
-        table = self.reading.features.table.definition
+        table, learnt = self.reading.features.table, _record(version).feature_definition_id
+        # A definition that is accepted gives the same rows: they are not looked at again.
+        definition = learnt if learnt in table.accepted else table.definition
         declared = [one.model_dump(mode="json") for one in limits]
-        return digest(_MEANING, version.run_id, str(window), contents, declared, table)
+        return digest(_MEANING, version.run_id, str(window), contents, declared, definition)
 
     def _of_performance(self, version: ModelVersion, window: Interval, rows: int) -> str:
         model = self.reading.model

@@ -122,15 +122,18 @@ def _unended(
     look: Look,
     own: str,
 ) -> State:
-    if now - row["decided"] > timeout or (own and row["flow_run"] == own):
+    if own and row["flow_run"] == own:
         return "crashed"
+    lost = now - row["decided"] > timeout
     here = lives(str(row["facts"].get("executor", "")))
-    if here:
+    if here and not lost:
         return "running"
     told = look(row["flow_run"]) if row["flow_run"] else None
     if told == "cancelled":
-        # A person's will: it is not begun again.
+        # A person's will: it is not begun again, however long ago it was.
         return "failed"
+    if lost:
+        return "crashed"
     return "crashed" if here is False or told == "crashed" else "running"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from lakehouse import features, promotion, query
 from lakehouse.audit import quote
-from lakehouse.catalog import Domain
+from lakehouse.catalog import Domain, Table
 from lakehouse.errors import ModelError
 from lakehouse.features import Window
 from lakehouse.lake import Lake
@@ -54,7 +54,8 @@ def gather(
     """
     seen = seen or decisions.read(lake.storage, owner.name, model.name)
     versions = registry_of(lake.settings).versions(model.name)
-    champion = _champion(versions)
+    table = owner.table(model.features.table)
+    champion = _champion(versions, table)
     tried = decisions.attempts(
         seen,
         runs_of(lake, owner.name, model.name),
@@ -64,6 +65,7 @@ def gather(
         look=look,
         own=own,
     )
+    tried = tuple(replace(a, definition=_current(a.definition, table)) for a in tried)
     known = Facts(
         owner.name,
         model.name,
@@ -129,14 +131,21 @@ def runs_of(lake: Lake, domain: str, model: str) -> list[dict[str, Any]]:
     return [r for r in read if r["domain"] == domain and r["parameters"].get("model") == model]
 
 
-def _champion(versions: Sequence[ModelVersion]) -> Champion | None:
+def _current(definition: str, table: Table) -> str:
+    """Definition ids of a model and its feature table; one that is accepted as the declared one."""
+    of_model, _, of_table = definition.partition("-")
+    return f"{of_model}-{table.definition}" if of_table in table.accepted else definition
+
+
+def _champion(versions: Sequence[ModelVersion], table: Table) -> Champion | None:
     found = next((v for v in versions if "champion" in v.aliases), None)
     if found is None:
         return None
     if found.record is None:
         return Champion(found.version)
     of = found.record
-    return Champion(found.version, decisions.definition_of(of), promotion.window_of(of)[1])
+    definition = _current(decisions.definition_of(of), table)
+    return Champion(found.version, definition, promotion.window_of(of)[1])
 
 
 def _alarms(lake: Lake, owner: Domain, model: ModelDeclaration, known: Facts) -> tuple[Alarm, ...]:

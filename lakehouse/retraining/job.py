@@ -11,7 +11,7 @@ from typing import Any
 
 from lakehouse import ledger
 from lakehouse.catalog import Domain
-from lakehouse.errors import CommitConflict
+from lakehouse.errors import CommitConflict, CommitError, EngineError, StorageError
 from lakehouse.lake import Lake
 from lakehouse.ledger import Ledger
 from lakehouse.ops import DecisionRow
@@ -27,6 +27,9 @@ from lakehouse.training.process import Died
 __all__ = ["Decided", "Train", "retrain"]
 
 _TRIES = 10
+
+#: Faults that pass: of the process, of the store, of the registry's server, of memory.
+_PASSING = (Died, StorageError, CommitError, EngineError)
 
 #: How a training is done; :func:`lakehouse.training.job.train_model` unless another is given.
 Train = Callable[..., Trained]
@@ -90,7 +93,7 @@ def retrain(
     Args:
         lake: The lake.
         name: The model.
-        domain: Its domain; needed only when several declare that name.
+        domain: Its domain, where it is known.
         triggers: Who asks.
         now: The time that cooldown and budget are measured by.
         look: Id of a flow run → what the orchestrator knows of it.
@@ -189,7 +192,7 @@ def _train(
             now=made.facts.now,
             progress=progress,
         )
-    except Died as error:
+    except _PASSING as error:
         # Nobody judged the rows: it is begun again, so often as the policy allows.
         _record(lake, owner, made, started, "failed", crashed=True, error=error.found)
         raise

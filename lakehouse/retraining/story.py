@@ -107,7 +107,7 @@ def tell(lake: Lake, name: str, *, domain: str | None = None, now: dt.datetime) 
     Args:
         lake: The lake.
         name: The model.
-        domain: Its domain; needed only when several declare that name.
+        domain: Its domain, where it is known.
         now: The time that cooldown and budget are measured by.
 
     Raises:

@@ -134,7 +134,7 @@ def plan(
     Args:
         lake: The lake.
         model: The model's name.
-        domain: The domain that declares it; needed only when several do.
+        domain: The domain that declares it, where it is known.
         version: Only this version, by number or alias.
         since: Leave out feature partitions that end before this date of their time zone.
 
@@ -196,7 +196,7 @@ def score(
 
     Args:
         lake: The lake.
-        domain: The domain that declares the model; needed only when several do.
+        domain: The domain that declares the model, where it is known.
         model: The model's name.
         version: Only this version, by number or alias.
         since: Leave out feature partitions that end before this date of their time zone.

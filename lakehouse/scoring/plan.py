@@ -131,6 +131,7 @@ def plan_version(
     try:
         record = _fitting(table, version, model)
         after = _trained_until(version, record)
+        stored.require_own(who, version)
     except ModelError as error:
         return _refused(plan, error)
     known = stored.scored(who)
@@ -162,7 +163,7 @@ def _fitting(table: Table, version: ModelVersion, model: ModelDeclaration) -> Mo
     if table.name not in record.inputs:
         found = f"it learnt from {', '.join(record.inputs)}"
         raise ModelError(asked, found, again)
-    if record.feature_definition_id not in _accepted(table):
+    if record.feature_definition_id not in table.accepted:
         found = f"it learnt from definition {record.feature_definition_id}, "
         raise ModelError(asked, f"{found}the table is declared as {table.definition}", again)
     types = table.contract.types
@@ -177,13 +178,8 @@ def _fitting(table: Table, version: ModelVersion, model: ModelDeclaration) -> Mo
     return record
 
 
-def _accepted(table: Table) -> tuple[str, ...]:
-    """The definitions whose rows are those of the declared one."""
-    return (table.definition, *table.contract.lake.accepts)
-
-
 def _current(table: Table, turn: Turn) -> bool:
-    return f"{turn.part.build.sql}-{turn.part.build.contract}" in _accepted(table)
+    return f"{turn.part.build.sql}-{turn.part.build.contract}" in table.accepted
 
 
 def _trained_until(version: ModelVersion, record: ModelRecord) -> dt.datetime:

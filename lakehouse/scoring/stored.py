@@ -8,6 +8,7 @@ older builds are merged), a partition is looked at again, and nothing is added.
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import re
 import uuid
@@ -18,7 +19,9 @@ from urllib.parse import quote as url_quote
 
 from lakehouse import snapshot as snapshots
 from lakehouse.audit import literal, quote
+from lakehouse.errors import ModelError
 from lakehouse.ops import schema_of
+from lakehouse.registry import ModelVersion
 from lakehouse.snapshot import BuildId, File, Snapshot
 from lakehouse.storage import Storage
 
@@ -37,6 +40,8 @@ _PATH = re.compile(
 )
 #: Columns whose values differ from row to row.
 _UNIQUE = ("prediction", "entity", "event_time", "probability")
+#: How far the clocks of those who register and of those who score may be apart.
+_SKEW = dt.timedelta(minutes=10)
 _NONE = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -106,6 +111,36 @@ class Stored:
         start = len(who.folder) + 1
         files = self._folders.get(who.folder, [])
         return frozenset(file.path[start:].rpartition("/")[0] for file in files)
+
+    def require_own(self, who: ModelKey, version: ModelVersion) -> None:
+        """Check that nobody had the version's number, and predicted, before it.
+
+        Numbers begin anew where a registered model was deleted, or a registry is a new one.
+
+        Args:
+            who: Who.
+            version: The registered version.
+
+        Raises:
+            ModelError: Predictions are stored under its number from before it was registered.
+        """
+        made = [file.added for file in self._folders.get(who.folder, [])]
+        # Both are real times, whatever time is played.
+        first = dt.datetime.fromtimestamp(min(made) / 1000, dt.UTC) if made else version.created
+        if version.created - first <= _SKEW:
+            return
+        when, created = (f"{at:%Y-%m-%d %H:%M} UTC" for at in (first, version.created))
+        raise ModelError(
+            f"tell the predictions of {who.model} version {who.version} from others",
+            f"ops.{TABLE} holds some of {when} under this number, which was given to this version "
+            f"at {created}: another version had it before",
+            f"train until the number is above {self._last_number(who)} (lake train {who.model} "
+            f"--force), or move {self.storage.uri} away",
+        )
+
+    def _last_number(self, who: ModelKey) -> int:
+        start = f"model={who.domain}.{who.model}/version="
+        return max(int(n.removeprefix(start)) for n in self._folders if n.startswith(start))
 
     def files(self, whose: Iterable[ModelKey]) -> tuple[File, ...]:
         """The files that may hold predictions of some versions.

@@ -1,8 +1,8 @@
 """Features and labels of two tables, joined as they were known at the time (pure).
 
 A label row says about which instant something is predicted. It gets the newest feature row of its
-entity that is not later than that instant and, where the feature table says since when its rows
-are known, was known when the prediction was due: ``lead`` before the instant. Nothing that came
+entity that was known when the prediction was due, ``lead`` before that instant: by the column that
+says since when a row is known, and by its own event time where there is none. Nothing that came
 later can reach the row.
 """
 
@@ -44,10 +44,11 @@ def join(
     instant = quote(label.event_time or of.event_time)
     same = _all(f"f.{quote(k)} = l.{quote(k)}" for k in of.key)
     newest = [f"f.{quote(of.event_time)} DESC"]
+    due = f"l.{instant} - {int(of.lead.total_seconds())} * INTERVAL '1' SECOND"
     when = [same, f"f.{quote(of.event_time)} <= l.{instant}"]
+    # Without a time of its own a row is known at its event, not before.
+    when.append(f"f.{quote(of.available_at or of.event_time)} <= {due}")
     if of.available_at is not None:
-        lead = f"{int(of.lead.total_seconds())} * INTERVAL '1' SECOND"
-        when.append(f"f.{quote(of.available_at)} <= l.{instant} - {lead}")
         newest.append(f"f.{quote(of.available_at)} DESC")
     own = {*of.key, of.event_time, label.column, label.available_at}
     taken = [f"f.{quote(name)}" for name in (*declaration.columns, *also) if name not in own]

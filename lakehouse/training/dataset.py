@@ -34,6 +34,7 @@ class DatasetVersion:
         definition_id: What its SQL and contract were.
         partitions: How many of its partitions were read.
         rows: How many rows were read.
+        accepts: Replaced definition ids that gave the same rows.
     """
 
     table: str
@@ -42,6 +43,7 @@ class DatasetVersion:
     definition_id: str
     partitions: int
     rows: int
+    accepts: tuple[str, ...] = ()
 
 
 def _no_features() -> pd.DataFrame:
@@ -59,7 +61,7 @@ class Samples:
         y: Labels 0 and 1, shape (rows,).
         day: Local day of the event time, as days since 1970, shape (rows,).
         parts: Column → its values, for slices; each of shape (rows,).
-        extra: Features that only the champion has, shape (rows, features).
+        extra: Columns that may be features of the champion alone, shape (rows, columns).
     """
 
     x: pd.DataFrame
@@ -142,17 +144,32 @@ def typed(table: pa.Table, columns: Sequence[str]) -> pa.Table:
     made: list[Any] = []
     for name in columns:
         column = table.column(name)
-        kind = column.type.value_type if kinds.is_dictionary(column.type) else column.type
+        kind = _kind(column)
+        if not _may_be_feature(kind):
+            remedy = "derive a number or text from it in the feature table's SQL"
+            raise ModelError(f"use {name!r} as a feature", f"its type is {kind}", remedy)
         if kinds.is_string(kind) or kinds.is_large_string(kind):
             made.append(column.cast(pa.string()))
         elif kinds.is_boolean(kind) or kinds.is_integer(kind):
             made.append(column.cast(kind).cast(pa.float64(), safe=False))
-        elif kinds.is_floating(kind) or kinds.is_decimal(kind):
-            made.append(column.cast(kind).cast(pa.float64()))
         else:
-            remedy = "derive a number or text from it in the feature table's SQL"
-            raise ModelError(f"use {name!r} as a feature", f"its type is {kind}", remedy)
+            made.append(column.cast(kind).cast(pa.float64()))
     return pa.table(made, list(columns))
+
+
+def _kind(column: pa.ChunkedArray[Any]) -> pa.DataType:
+    import pyarrow.types as kinds
+
+    kind: pa.DataType = column.type
+    return kind.value_type if kinds.is_dictionary(kind) else kind
+
+
+def _may_be_feature(kind: pa.DataType) -> bool:
+    import pyarrow.types as kinds
+
+    text = kinds.is_string(kind) or kinds.is_large_string(kind)
+    number = kinds.is_integer(kind) or kinds.is_floating(kind) or kinds.is_decimal(kind)
+    return text or number or kinds.is_boolean(kind)
 
 
 def cut(
@@ -225,8 +242,13 @@ def _counted(
     if watermark is not None:
         ripe = pc.less_equal(time, _instant(watermark - label.matures_after))
         counts = pc.and_(counts, ripe)
-    if label.available_at is not None and known is not None:
-        arrived = _instants(frame, label.available_at, "know labels")
+    if known is not None:
+        # Without an arrival of its own a label is known once it is ripe.
+        arrived = (
+            pc.add(time, _length(label.matures_after))
+            if label.available_at is None
+            else _instants(frame, label.available_at, "know labels")
+        )
         counts = pc.and_(counts, pc.less_equal(arrived, _instant(known)))
     if features.available_at is not None:
         arrived = _instants(frame, features.available_at, "know features")
@@ -281,14 +303,26 @@ def _samples(
         found += f"all of class {int(classes.pop())}" if classes else "none of either class"
         remedy = "build the feature table for that span (lake plan), or widen the split"
         raise ModelError(asked, found, remedy, file=str(declaration.path))
-    known = set(declaration.joined)
     return Samples(
         matrix(frame, declaration.features.columns),
         labels.astype(np.int64),
         _days(_instants(frame, declaration.features.event_time, "split"), timezone),
         {s.column: _values(frame.column(s.column)) for s in declaration.slices},
-        matrix(frame, [name for name in frame.column_names if name not in known]),
+        matrix(frame, _extra(declaration, frame)),
     )
+
+
+def _extra(declaration: ModelDeclaration, frame: pa.Table) -> list[str]:
+    """Columns that are features of the champion, or may be, and are none of the model.
+
+    A column that rows are only sliced by now was perhaps a feature before.
+    """
+    label = declaration.label
+    sliced = {one.column for one in declaration.slices}
+    own = {*declaration.features.columns, label.column, label.available_at}
+    own |= set(declaration.joined) - sliced
+    usable = (n for n in frame.column_names if _may_be_feature(_kind(frame.column(n))))
+    return [name for name in usable if name not in own]
 
 
 def _days(instants: pa.ChunkedArray[Any], timezone: str) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -72,14 +72,17 @@ def find(lake: Lake, name: str, domain: str | None = None) -> tuple[Domain, Mode
     """A declared model by its name.
 
     Raises:
-        ModelError: No domain declares it, or its declaration is wrong.
+        ModelError: No domain declares it, or two do; or its declaration is wrong.
     """
-    declared = {
-        file.stem: (one, file)
-        for one in lake.domains
-        if domain in (None, one.name)
-        for file in one.model_files()
-    }
+    every = [(one, file) for one in lake.domains for file in one.model_files()]
+    owners = [one.name for one, file in every if file.stem == name]
+    if len(owners) > 1:
+        raise ModelError(
+            f"find the model {name!r}",
+            f"the domains {', '.join(owners)} each declare it",
+            "rename all but one: in a registry they would be one model",
+        )
+    declared = {file.stem: (one, file) for one, file in every if domain in (None, one.name)}
     if name not in declared:
         raise ModelError(
             f"find the model {name!r}",
@@ -106,7 +109,7 @@ def train_model(
     Args:
         lake: The lake.
         name: The model.
-        domain: Its domain; needed only when several declare that name.
+        domain: Its domain, where it is known.
         force: Train though a version made from the same rows and definition exists.
         pinned: Table → the version to learn from, by full names; the newest of others.
         decision: The decision to train, for the records.

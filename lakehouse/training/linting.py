@@ -29,10 +29,21 @@ def complaints(folder: Path) -> list[LakehouseError]:
     found: list[LakehouseError] = []
     for file in sorted((folder / "models").glob("*.yaml")):
         try:
+            _require_unique(file)
             found += _of_tables(folder, declaration.load(file))
         except LakehouseError as error:
             found.append(error)
     return found
+
+
+def _require_unique(file: Path) -> None:
+    """A registry knows a model by its name alone."""
+    domain = file.parents[1]
+    others = sorted(f.parents[1].name for f in domain.parent.glob(f"*/models/{file.name}"))
+    if len(others) > 1:
+        found = f"the domains {', '.join(others)} each declare a model of that name"
+        remedy = "rename all but one: in a registry they would be one model"
+        raise ModelError(f"load the model {file.stem}", found, remedy, file=str(file))
 
 
 def _of_tables(folder: Path, model: ModelDeclaration) -> Iterator[ModelError]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import ModelError
@@ -20,7 +21,7 @@ __all__ = ["champion"]
 
 
 def champion(
-    registry: Registry, version: ModelVersion | None, test: Samples, definition: str
+    registry: Registry, version: ModelVersion | None, test: Samples, accepted: Collection[str]
 ) -> Champion | str:
     """What the version in use says about the test rows; or why there is none to compare with.
 
@@ -28,13 +29,13 @@ def champion(
         registry: Where it is registered.
         version: The champion.
         test: The rows; ``extra`` holds features that only the champion has.
-        definition: Of the feature table: one of another definition cannot score these rows, and
-            is in use no more.
+        accepted: Definitions of the feature table that give these rows: a version of another one
+            cannot score them, and is in use no more.
     """
     if version is None:
         return "there is no champion to compare with yet"
     record = version.record
-    if record is None or record.feature_definition_id != definition:
+    if record is None or record.feature_definition_id not in accepted:
         told = "was trained on another definition of the feature table and cannot score its rows"
         return f"champion version {version.version} {told}"
     reference = _reference(registry, version)

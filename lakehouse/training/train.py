@@ -13,6 +13,7 @@ from lakehouse.errors import ModelError
 from lakehouse.loading import Scorer, check
 from lakehouse.modelfile import Stored, serialise
 from lakehouse.monitoring.reference import Reference
+from lakehouse.promotion import PromotionLost
 from lakehouse.registry import (
     Alias,
     ModelRecord,
@@ -223,7 +224,7 @@ def _conclude(
     else:
         try:
             _move(registry, version, alias, gates, move)
-        except ModelError as error:
+        except PromotionLost as error:
             if alias == "challenger":
                 raise
             # Another training was promoted on this window in the same moment.

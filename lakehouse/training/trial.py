@@ -95,7 +95,7 @@ class Trial:
             self.progress(f"score them by champion version {known.version}")
         rival: Champion | str = "it is the champion itself"
         if known is None or known.version != version:
-            rival = meet_champion(registry, known, test, definition)
+            rival = meet_champion(registry, known, test, self._accepted(definition))
         ours = Candidate(
             candidate.evaluation,
             candidate.probability,
@@ -119,6 +119,11 @@ class Trial:
         primary = declared.metrics.primary
         slices = evaluate_slices(test, candidate.probability, declared.slices, primary)
         return Hearing(ours, baselines, case.champion, slices, judge(declared, case))
+
+    def _accepted(self, definition: str) -> tuple[str, ...]:
+        """The definition, and those that gave the same rows."""
+        of = (one for one in self.inputs if one.definition_id == definition)
+        return (definition, *(old for one in of for old in one.accepts))
 
     def _baseline(self, i: int) -> Fitted:
         made = self.declaration.baselines[i]

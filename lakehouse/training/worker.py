@@ -9,7 +9,7 @@ import threading
 from typing import IO, Any
 
 from lakehouse.build import open_lake
-from lakehouse.errors import LakehouseError, cause
+from lakehouse.errors import EngineError, LakehouseError, StorageError, cause
 from lakehouse.registry import prepare_process
 from lakehouse.training.job import dump, train_here
 from lakehouse.training.process import read_order
@@ -26,6 +26,7 @@ def main() -> int:
     # Its import looks through all modules there are for each function that it trusts: two
     # seconds once scikit-learn, MLflow and matplotlib are loaded.
     import skops.io  # noqa: F401
+    from mlflow.exceptions import MlflowException
 
     # Unbuffered: a thread that waits in a buffered read holds a lock that the exit needs.
     with open(0, "rb", buffering=0, closefd=False) as asked:
@@ -35,6 +36,13 @@ def main() -> int:
         done = train_here(open_lake(settings), order, lambda step: _tell(told, step=step))
     except LakehouseError as error:
         _tell(told, error=error.to_json())
+    except MemoryError:
+        remedy = "give the machine more memory, or learn from less; then train again"
+        found = "memory did not suffice"
+        _tell(told, error=EngineError(f"train {order.model}", found, remedy).to_json())
+    except (OSError, MlflowException) as error:
+        remedy = "see that the store and the MLflow server answer ('lake doctor'); then train again"
+        _tell(told, error=StorageError(f"train {order.model}", cause(error), remedy).to_json())
     except Exception as error:
         import traceback
 

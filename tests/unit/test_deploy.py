@@ -118,6 +118,15 @@ def test_differences_are_told_by_their_place() -> None:
     )
 
 
+def test_values_that_may_be_secrets_are_not_shown() -> None:
+    before = {"job_variables": {"env": {"AWS_SECRET_ACCESS_KEY": "old"}}, "parameters": {}}
+    after = {"job_variables": {"env": {"AWS_SECRET_ACCESS_KEY": "new"}}, "parameters": {"token": 1}}
+    assert details(before, after) == ("job_variables.env: changed", "parameters.token: changed")
+    assert details({"job_variables": {}}, {"job_variables": {"env": {"A": "s"}}}) == (
+        "job_variables.env: changed",
+    )
+
+
 def test_a_change_as_json_holds_no_secret() -> None:
     form = webhook_form("https://hooks.example.org/T0KEN")
     (change,) = difference([Resource("webhook", "lake-notify", form)], [])

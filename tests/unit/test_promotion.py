@@ -187,6 +187,22 @@ def test_one_evaluation_window_decides_one_promotion_by_gates(site: Site) -> Non
     assert promotion.judged_until(site.rows) == dt.datetime(2024, 4, 2, 4, tzinfo=dt.UTC)
 
 
+def test_a_clock_that_is_behind_does_not_change_the_order(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, third = (site.version(end=f"2024-04-0{i}") for i in (1, 2, 3))
+    for version in (first, second, third):
+        promotion.promote(site.lake, "busy", version, because="on trial", by="ann")
+    now = promotion.ledger.now()
+    behind = lambda: now - dt.timedelta(minutes=10)  # noqa: E731
+    monkeypatch.setattr(promotion.ledger, "now", behind)
+    for wanted in (second, first):
+        moved = promotion.rollback(site.lake, "busy", because="worse", by="bob")
+        assert moved.row.version == wanted
+    told = promotion.history(Ledger(site.lake.storage), "shop", "busy", ())
+    assert [row.version for row in told] == [first, second, third, second, first]
+
+
 def test_what_cannot_be_champion_is_refused_with_a_remedy(site: Site) -> None:
     site.version(complete=False)
     site.version(feature_definition_id="f9")

@@ -16,7 +16,7 @@ from loop_shop import DAY, LoopShop, loop_yaml
 from order_model import MODEL
 
 from lakehouse import executions, ledger, ops
-from lakehouse.errors import CommitConflict, ModelError
+from lakehouse.errors import CommitConflict, ModelError, StorageError
 from lakehouse.ledger import Ledger
 from lakehouse.ops import DecisionRow, MonitorRow
 from lakehouse.registry import registry_of
@@ -194,6 +194,16 @@ def test_a_training_that_fails_is_not_repeated_on_the_same_rows(shop: LoopShop) 
     assert told.champion is None and told.events[0].outcome.startswith("failed: ")
 
 
+def test_a_training_that_the_store_kept_from_its_end_is_begun_again(shop: LoopShop) -> None:
+    def unreachable(lake: Any, name: str, **how: Any) -> Trained:
+        raise StorageError("store the model", "no route to host", "lake doctor")
+
+    with pytest.raises(StorageError):
+        shop.ask(NOW, train=unreachable)
+    again = shop.ask(NOW + DAY / 24, "reconcile", train=quick)
+    assert again.made.verdict == "train" and "crashed" in {r.code for r in again.made.deciding}
+
+
 def dies(shop: LoopShop, now: dt.datetime) -> None:
     """An arbiter in a process of its own that is killed as soon as its training begins."""
     code = f"""
@@ -290,6 +300,11 @@ class TestWhoRuns:
 
     def test_after_the_timeout_it_is_lost(self, shop: LoopShop) -> None:
         assert self.state(shop, "running", decided=NOW - DAY) == "crashed"
+        assert self.state(shop, "running", decided=NOW - DAY, executor=executor()) == "crashed"
+        assert self.state(shop, None, decided=NOW - DAY) == "crashed"
+
+    def test_what_a_person_cancelled_stays_so_after_the_timeout(self, shop: LoopShop) -> None:
+        assert self.state(shop, "cancelled", decided=NOW - DAY) == "failed"
 
     def test_on_this_machine_the_process_tells(self, shop: LoopShop) -> None:
         assert self.state(shop, "crashed", executor=executor()) == "running"

@@ -18,11 +18,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scored_shop import MODEL, TABLE, ScoredShop, amount_over_100, entities, key
 
-from lakehouse import maintenance, ops, scoring, transaction
+from lakehouse import ledger, maintenance, ops, scoring, transaction
 from lakehouse.errors import CommitError, ModelError
 from lakehouse.ledger import Ledger
+from lakehouse.monitoring.job import Monitored, watch
+from lakehouse.registry import ModelVersion
 from lakehouse.scoring import stored as predictions
 from lakehouse.snapshot import BuildId
+from lakehouse.training.job import find
 
 FEB, MARCH = "2026-02-01", "2026-03-01"
 MARCH_ORDERS = (("c1", "bob", 3, "2026-03-15"), ("c2", "ann", 70, "2026-03-20"))
@@ -218,6 +221,35 @@ class TestRefusals:
         assert scored.shop.plan().targets == ()
         scored.score(old)
         assert scored.predictions() == ALL
+
+    def test_a_number_that_another_version_had_before(self, scored: ScoredShop) -> None:
+        scored.score(scored.version(), scored.version(2))
+        scored.shop.orders("late", ("c3", "bob", 30, "2026-03-17"))
+        scored.shop.build()
+        before = scored.predictions()
+        registered = ledger.now() + dt.timedelta(hours=1)
+        anew = dataclasses.replace(scored.version(), created=registered)
+        [error] = scored.score(anew).refused
+        assert "another version had it before" in error.found
+        assert error.remedy.startswith("train until the number is above 2 (lake train")
+        assert scored.predictions() == before
+        done = self.watched(scored, anew)
+        assert done.lacking == f"{error.found}; {error.remedy}"
+        assert not done.looked.monitors
+        # Clocks may be some minutes apart; and the next number is free.
+        skewed = dataclasses.replace(anew, created=registered - dt.timedelta(minutes=58))
+        free = scored.version(3)
+        assert [one.rows for one in scored.score(skewed, free).versions] == [1, 5]
+        done = self.watched(scored, free, anew)
+        assert not done.lacking
+        assert {row.version for row in done.looked.monitors} == {3}
+
+    def watched(self, scored: ScoredShop, *versions: ModelVersion) -> Monitored:
+        lake = scored.shop.lake()
+        owner, declared = find(lake, MODEL)
+        of = "{}"
+        now = dt.datetime(2026, 4, 1, tzinfo=dt.UTC)
+        return watch(lake, owner, declared, versions, lambda _: of, run=ledger.new_run(), now=now)
 
     def test_partitions_that_an_older_definition_built_wait(self, scored: ScoredShop) -> None:
         scored.shop.edit("gold/features.sql", "amount > 50", "amount > 60")

@@ -26,7 +26,7 @@ features:
   event_time: at
   lead: 60 minutes
   columns: [carrier, hour, late_share, rush]
-label: {column: late, matures_after: 2 days}
+label: {column: late, matures_after: 0 days}
 split: {train: [2013-01-01, 2013-10-01], test: [2013-10-01, 2014-01-01]}
 estimator: {entry: "toy:build", params: {max_iter: 20}}
 baselines: [{name: carrier_rates, entry: "toy:rates"}]

@@ -111,6 +111,16 @@ def test_the_newest_row_that_was_known_in_time(churn: ModelDeclaration) -> None:
     ]
 
 
+def test_without_an_arrival_a_row_is_known_at_its_event(tmp_path: Path) -> None:
+    model = declare(tmp_path, YAML.replace("  available_at: loaded\n", ""))
+    known = features([("ann", 10, 10, 1.0), ("ann", 20, 20, 2.0)])
+    spent = [
+        joined(model, known, labels([("ann", due, 50, True)]))[0]["spent"] for due in (20, 21, 22)
+    ]
+    # Two hours before hour 21 the row of hour 20 did not exist.
+    assert spent == [1.0, 1.0, 2.0]
+
+
 def test_a_correction_counts_from_its_arrival(churn: ModelDeclaration) -> None:
     known = features([("ann", 10, 10, 1.0), ("ann", 10, 20, 2.0)])
     before, after = (

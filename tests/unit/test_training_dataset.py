@@ -19,7 +19,7 @@ YAML = """\
 name: toy
 features:
   {table: gold.toy, key: [id], event_time: at, lead: 60 minutes, columns: [carrier, delay_min]}
-label: {column: late, matures_after: 2 days}
+label: {column: late, matures_after: 0 days}
 split: {train: [2013-01-01, 2013-02-01], test: [2013-02-01, 2013-03-01]}
 estimator: {entry: "toy:build"}
 metrics: {primary: roc_auc}
@@ -35,6 +35,16 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> ModelDeclaration:
     folder = tmp_path_factory.mktemp("toy")
     (folder / "toy.py").write_text("def build(params): ...\n", encoding="utf-8")
     (folder / "toy.yaml").write_text(YAML, encoding="utf-8")
+    return load(folder / "toy.yaml")
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory: pytest.TempPathFactory) -> ModelDeclaration:
+    """The toy whose labels take two days."""
+    folder = tmp_path_factory.mktemp("slow")
+    (folder / "toy.py").write_text("def build(params): ...\n", encoding="utf-8")
+    text = YAML.replace("matures_after: 0 days", "matures_after: 2 days")
+    (folder / "toy.yaml").write_text(text, encoding="utf-8")
     return load(folder / "toy.yaml")
 
 
@@ -88,22 +98,30 @@ def test_rows_without_label_are_left_out_and_counted(toy: ModelDeclaration) -> N
 
 
 @pytest.mark.parametrize("days", [0, 1, 2, 9])
-def test_labels_that_cannot_be_ripe_do_not_count(toy: ModelDeclaration, days: int) -> None:
+def test_labels_that_cannot_be_ripe_do_not_count(slow: ModelDeclaration, days: int) -> None:
     """Two days after the event; no clock is asked, only the newest event."""
     day = dt.timedelta(days=1)
-    times = [MIDNIGHT - 2 * day, MIDNIGHT - 2 * day + MINUTE]
+    times = [MIDNIGHT - 2 * day - MINUTE, MIDNIGHT - 2 * day]
     times += [MIDNIGHT + n * day - m * MINUTE for n in (-1, 0) for m in (0, -1)]
     times = [*times, MIDNIGHT + MINUTE, MIDNIGHT + MINUTE * 2]
     watermark = MIDNIGHT + days * day + MINUTE
     frame = rows(times)
     if days < 2:
         with pytest.raises(ModelError, match="from 2013-02-01 until 2013-03-01"):
-            cut(toy, frame, ZONE, None, watermark)
+            cut(slow, frame, ZONE, None, watermark)
         return
-    found = cut(toy, frame, ZONE, None, watermark)
+    found = cut(slow, frame, ZONE, None, watermark)
     ripe = [t for t in times if t >= MIDNIGHT and t <= watermark - 2 * day]
     assert found.test.rows == len(ripe)
     assert found.left_out == len(times) - found.train.rows - found.test.rows
+
+
+def test_what_is_learnt_was_known_before_the_test_begins(slow: ModelDeclaration) -> None:
+    """Who trains at the cut has no labels yet of the two days before it."""
+    day = dt.timedelta(days=1)
+    times = [MIDNIGHT - 3 * day, MIDNIGHT - 2 * day, MIDNIGHT - 2 * day + MINUTE, MIDNIGHT - MINUTE]
+    found = cut(slow, rows([*times, MIDNIGHT, MIDNIGHT + MINUTE]), ZONE)
+    assert (found.train.rows, found.test.rows, found.left_out) == (2, 2, 2)
 
 
 def test_rows_that_were_known_too_late_do_not_count(toy: ModelDeclaration, tmp_path: Path) -> None:
@@ -129,6 +147,23 @@ def test_days_and_slices_of_the_rows(toy: ModelDeclaration, tmp_path: Path) -> N
     assert slices == {"carrier=AA": [0, 1, 2, 3]}
     part = found.only(found.day == 15738)
     assert (part.rows, part.parts["carrier"].tolist(), len(part.x)) == (1, ["AA"], 1)
+
+
+def test_a_former_feature_that_rows_are_only_sliced_by_is_there_for_the_champion(
+    toy: ModelDeclaration, tmp_path: Path
+) -> None:
+    (tmp_path / "toy.py").write_text("def build(params): ...\n", encoding="utf-8")
+    text = YAML.replace("[carrier, delay_min]", "[delay_min]")
+    slices = "slices: [{column: carrier, min_rows: 2}, {column: day, min_rows: 2}]\n"
+    (tmp_path / "toy.yaml").write_text(text + slices, encoding="utf-8")
+    frame = rows([MIDNIGHT + m * MINUTE for m in (-2, -1, 0, 1)])
+    # A date slices, and can be no feature.
+    frame = frame.append_column("day", pa.array([dt.date(2013, 2, 1)] * 4))
+    frame = frame.append_column("of_champion", pa.array([True] * 4))
+    test = cut(load(tmp_path / "toy.yaml"), frame, ZONE).test
+    assert list(test.x.columns) == ["delay_min"]
+    assert test.extra.to_dict("list") == {"carrier": ["AA", "AA"], "of_champion": [1.0, 1.0]}
+    assert test.only(test.y == 1).extra["carrier"].tolist() == ["AA"]
 
 
 @pytest.mark.parametrize(

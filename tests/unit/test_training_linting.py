@@ -39,16 +39,17 @@ ARRIVALS = {"flight_id": "VARCHAR", "due": "DATE", "late": "INTEGER"}
 
 @pytest.fixture
 def domain(tmp_path: Path) -> Path:
+    folder = tmp_path / "toy"
     for layer, name, columns in (
         ("gold", "toy_features", FEATURES),
         ("silver", "arrivals", ARRIVALS),
     ):
-        file = tmp_path / layer / f"{name}.yaml"
-        file.parent.mkdir()
+        file = folder / layer / f"{name}.yaml"
+        file.parent.mkdir(parents=True)
         file.write_text(contract(layer, name, columns, ""), encoding="utf-8")
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "late.py").write_text(PYTHON, encoding="utf-8")
-    return tmp_path
+    (folder / "models").mkdir()
+    (folder / "models" / "late.py").write_text(PYTHON, encoding="utf-8")
+    return folder
 
 
 def said(domain: Path, old: str = "", new: str = "") -> list[tuple[str, str, str]]:
@@ -63,6 +64,15 @@ def said(domain: Path, old: str = "", new: str = "") -> list[tuple[str, str, str
 
 def test_a_model_of_its_tables_is_right(domain: Path) -> None:
     assert said(domain) == []
+
+
+def test_a_name_is_one_model(domain: Path) -> None:
+    other = domain.parent / "other" / "models" / "late.yaml"
+    other.parent.mkdir(parents=True)
+    other.write_text("", encoding="utf-8")
+    (domain / "models" / "late.yaml").write_text(YAML, encoding="utf-8")
+    (found,) = complaints(domain)
+    assert found.found == "the domains other, toy each declare a model of that name"
 
 
 @pytest.mark.parametrize(
