@@ -69,8 +69,8 @@ def span(
 ) -> Interval:
     """What the partition that begins on ``start`` covers, widened on both sides.
 
-    Whole days of lookback and lookahead are calendar days of the time zone;
-    the rest is elapsed time.
+    Whole days of lookback and lookahead are calendar days of the time zone, or days of 24 hours
+    where those reach further: a frame of SQL counts hours, also across a change of the clock.
     """
     zone = ZoneInfo(timezone)
     return Interval(
@@ -84,7 +84,11 @@ def _shift(date: dt.date, by: dt.timedelta, zone: ZoneInfo) -> dt.datetime:
     days = int(by / dt.timedelta(days=1)) if by else 0
     rest = by - dt.timedelta(days=days) if by else by
     try:
-        return _midnight(date + dt.timedelta(days=days), zone) + rest
+        calendar = _midnight(date + dt.timedelta(days=days), zone) + rest
+        if not by:
+            return calendar
+        elapsed = _midnight(date, zone) + by
+        return min(calendar, elapsed) if by < dt.timedelta(0) else max(calendar, elapsed)
     except OverflowError:
         # The first and last year of the calendar have nothing beyond them.
         early = by < dt.timedelta(0) or date.year == 1

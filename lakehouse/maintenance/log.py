@@ -90,7 +90,9 @@ def named(storage: Storage, commits: Iterable[Stored]) -> frozenset[str]:
 
     def of(entry: Stored) -> list[str]:
         with filesystem.open_input_file(f"{storage.root}/{entry.path}") as stream:
-            actions = map(json.loads, stream.read().decode().splitlines())
+            # Not splitlines: other characters than this one end a line for it, and stand in values.
+            lines = stream.read().decode().split("\n")
+            actions = [json.loads(line) for line in lines if line.strip()]
             # The log holds percent-encoded paths.
             return [unquote(a[k]["path"]) for a in actions for k in ("add", "remove") if k in a]
 

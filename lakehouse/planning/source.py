@@ -140,7 +140,9 @@ class Source:
         reach = self.reach(partition)
         if reach is None or self.ours is None:
             return ReadFiles(self.name, found, version=self.snapshot.version)
-        lower = reach.start.astimezone(ZoneInfo(self.ours.timezone))
+        # A DATE is a day of the zone of the table that holds it.
+        zone = (self.theirs or self.ours).timezone
+        lower = reach.start.astimezone(ZoneInfo(zone))
         return ReadFiles(self.name, found, lower, self.snapshot.version)
 
     def matters(self, value: str | None, partition: str | None) -> bool:

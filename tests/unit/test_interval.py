@@ -41,13 +41,20 @@ def test_a_day_with_a_change_of_time_has_its_own_length(day: str, hours: int) ->
     assert found.end - found.start == dt.timedelta(hours=hours)
 
 
-def test_days_of_lookback_are_calendar_days_and_hours_are_elapsed() -> None:
-    day = dt.date(2026, 3, 9)
-    whole = span(day, Grain.day, "America/New_York", lookback=dt.timedelta(days=1))
-    hours = span(day, Grain.day, "America/New_York", lookback=dt.timedelta(hours=23))
-    assert whole.start == hours.start == dt.datetime(2026, 3, 8, 5, tzinfo=dt.UTC)
-    ahead = span(day, Grain.day, "America/New_York", lookahead=dt.timedelta(minutes=60))
+def test_a_lookback_reaches_as_far_as_days_of_the_calendar_and_of_24_hours() -> None:
+    day, zone, one = dt.date(2026, 3, 9), "America/New_York", dt.timedelta(days=1)
+    whole = span(day, Grain.day, zone, lookback=one)
+    hours = span(day, Grain.day, zone, lookback=dt.timedelta(hours=23))
+    # The day before has 23 hours; a frame of 24 at its end begins an hour before it.
+    assert hours.start == dt.datetime(2026, 3, 8, 5, tzinfo=dt.UTC)
+    assert whole.start == dt.datetime(2026, 3, 8, 4, tzinfo=dt.UTC)
+    # One of 25 hours is read whole.
+    autumn = span(dt.date(2026, 11, 2), Grain.day, zone, lookback=one)
+    assert autumn.start == dt.datetime(2026, 11, 1, 4, tzinfo=dt.UTC)
+    ahead = span(day, Grain.day, zone, lookahead=dt.timedelta(minutes=60))
     assert ahead.end == dt.datetime(2026, 3, 10, 5, tzinfo=dt.UTC)
+    ahead = span(dt.date(2026, 3, 7), Grain.day, zone, lookahead=one)
+    assert ahead.end == dt.datetime(2026, 3, 9, 5, tzinfo=dt.UTC)
 
 
 @pytest.mark.parametrize("date", [dt.date.min, dt.date(9999, 12, 1)])

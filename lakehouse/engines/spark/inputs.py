@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["mount", "over_views", "quote", "view"]
 
+#: A value in quotes.
+_TEXT = r"'(?:[^'\\]|\\.|'')*'"
+
 
 def quote(name: str) -> str:
     """An identifier in Spark's quotes."""
@@ -29,7 +32,12 @@ def over_views(text: str, inputs: Sequence[Input]) -> str:
     """SQL that reads the views of its inputs. Its columns are qualified by aliases."""
     for one in inputs:
         layer, short = one.name.split(".")
-        text = re.sub(rf"(?<![.`\w])`?{layer}`?\.`?{short}`?(?![.`\w])", view(one.name), text)
+        table = rf"((?<![.`\w])`?{layer}`?\.`?{short}`?(?![.`\w]))"
+        parts = re.split(rf"({_TEXT})|{table}", text)
+        # Between the cuts: a value or a name in quotes, whatever it says, or the table.
+        for i in range(1, len(parts), 3):
+            parts[i : i + 2] = [parts[i] or "", view(one.name) if parts[i + 1] else ""]
+        text = "".join(parts)
     return text
 
 
