@@ -138,7 +138,6 @@ def judge(
     rows: int,
     quarantined: int,
     today: dt.date,
-    replaces: bool = False,
 ) -> tuple[Verdict, ...]:
     """Turn a target's numbers into verdicts.
 
@@ -149,14 +148,11 @@ def judge(
         rows: Rows of the SELECT (bronze: records of the batch).
         quarantined: Rows of it that a row rule keeps out.
         today: For waivers, which end.
-        replaces: Whether rows are live that it would take the place of.
     """
     waivers = {w.rule: w for w in contract.lake.waivers if w.until >= today}
     verdicts = [_judge(r, numbers, rows, rows - quarantined) for r in contract.rules]
-    # A refused file is all rejected and still publishes its marker, unless the contract says more,
-    # or rows of it are there from when it could be read: a broken delivery does not cost them.
-    said = "max_quarantined" in contract.lake.model_fields_set
-    if contract.lake.source is None or said or replaces:
+    # A refused file is all rejected and still publishes its marker, unless the contract says more.
+    if contract.lake.source is None or "max_quarantined" in contract.lake.model_fields_set:
         verdicts.append(_share(contract, rows, quarantined))
     return tuple(_waive(v, waivers.get(v.rule)) for v in verdicts)
 

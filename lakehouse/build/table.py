@@ -17,7 +17,7 @@ from lakehouse.catalog import Table
 from lakehouse.engines.base import Argument, Function, Input, InputFile, Output, Staged, Task
 from lakehouse.engines.routing import cores
 from lakehouse.ops import BuildRow
-from lakehouse.planning import NO_ROWS, Action, Pending, ReadFiles, Target
+from lakehouse.planning import Action, Pending, ReadFiles, Target
 from lakehouse.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def stage_targets(
     tasks = [task_of(session, table, group, len(groups), running.dialect) for group in groups]
     for done, staged in enumerate(running.stage(tasks), 1):
         target = by_key[staged.key]
-        stops = _judge(session, table, target, staged)
+        stops = _judge(session, table, staged)
         if stops:
             blocked += [Blocked(table.name, staged.key, v.rule, v.detail) for v in stops]
             _hold(session, Audited(table, target, staged, stops[0].rule), engine)
@@ -190,16 +190,13 @@ def stage_targets(
     return good, tuple(blocked)
 
 
-def _judge(
-    session: Session, table: Table, target: Target, staged: Staged
-) -> tuple[audit.Verdict, ...]:
+def _judge(session: Session, table: Table, staged: Staged) -> tuple[audit.Verdict, ...]:
     verdicts = audit.judge(
         table.contract,
         staged.numbers,
         rows=staged.selected,
         quarantined=staged.quarantined,
         today=session.started.date(),
-        replaces=target.actual is not None and not target.actual.endswith(NO_ROWS),
     )
     rows = ledger.audit_rows(session.run, table.name, staged.key, staged.wanted, verdicts)
     session.note(audits=rows)
