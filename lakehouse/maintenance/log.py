@@ -90,7 +90,7 @@ def named(storage: Storage, commits: Iterable[Stored]) -> frozenset[str]:
 
     def of(entry: Stored) -> list[str]:
         with filesystem.open_input_file(f"{storage.root}/{entry.path}") as stream:
-            # Not splitlines: other characters than this one end a line for it, and stand in values.
+            # Not splitlines: it also cuts at characters that stand in values.
             lines = stream.read().decode().split("\n")
             actions = [json.loads(line) for line in lines if line.strip()]
             # The log holds percent-encoded paths.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+import sqlglot
+from sqlglot.tokens import TokenType
 
 from lakehouse.audit import literal
 from lakehouse.engines.base import Input
@@ -13,9 +15,6 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 __all__ = ["mount", "over_views", "quote", "view"]
-
-#: A value in quotes.
-_TEXT = r"'(?:[^'\\]|\\.|'')*'"
 
 
 def quote(name: str) -> str:
@@ -30,14 +29,15 @@ def view(name: str) -> str:
 
 def over_views(text: str, inputs: Sequence[Input]) -> str:
     """SQL that reads the views of its inputs. Its columns are qualified by aliases."""
-    for one in inputs:
-        layer, short = one.name.split(".")
-        table = rf"((?<![.`\w])`?{layer}`?\.`?{short}`?(?![.`\w]))"
-        parts = re.split(rf"({_TEXT})|{table}", text)
-        # Between the cuts: a value or a name in quotes, whatever it says, or the table.
-        for i in range(1, len(parts), 3):
-            parts[i : i + 2] = [parts[i] or "", view(one.name) if parts[i + 1] else ""]
-        text = "".join(parts)
+    names = {one.name for one in inputs}
+    # A value in quotes is one token, whatever it says.
+    tokens = sqlglot.tokenize(text, read="spark")
+    dots = [i for i, token in enumerate(tokens) if token.token_type is TokenType.DOT]
+    for i in reversed(dots):
+        layer, short = tokens[i - 1], tokens[i + 1]
+        name, longer = f"{layer.text}.{short.text}", i - 2 in dots or i + 2 in dots
+        if name in names and not longer:
+            text = f"{text[: layer.start]}{view(name)}{text[short.end + 1 :]}"
     return text
 
 

@@ -231,15 +231,15 @@ class _Run:
         rules = list(dict.fromkeys(rule for rule, _ in broken))
         made = [sql.expression(text, contract.types) for text in named.values()]
         made += [f"count_if(array_contains(_violations, {literal(rule)}))" for rule in rules]
-        made += ["count(*)", _OF_ROWS if self.task.rows_from else "0"]
+        made.append(_OF_ROWS if self.task.rows_from else "0")
         columns = ", ".join(f"{text} AS _{i}" for i, text in enumerate(made))
         numbers, reasons, rows = {}, {}, {}
         query = f"SELECT {BUILD}, {columns} FROM _audited GROUP BY {BUILD}"
-        for build, *values, n, of_rows in _tuples(self._rows(query)):
+        for build, *values, of_rows in _tuples(self._rows(query)):
             numbers[build] = self._no_numbers() | dict(zip(named, values, strict=False))
             counted = zip(rules, values[len(named) :], strict=True)
             reasons[build] = {rule: int(n) for rule, n in sorted(counted) if n}
-            rows[build] = (int(n), int(of_rows))
+            rows[build] = (int(numbers[build]["rows"]), int(of_rows))
         for build, rule, shared, looked in self._duplicates():
             numbers[build] |= {f"unique:{rule}": int(shared), f"looked:{rule}": int(looked)}
         return numbers, reasons, rows
