@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from lakehouse import catalog
 from lakehouse.catalog import Domain, Table
-from lakehouse.errors import CatalogError
+from lakehouse.errors import CatalogError, ModelError
 from lakehouse.settings import Settings
 from lakehouse.storage import Storage, connect
 
@@ -52,6 +53,33 @@ class Lake:
         if name is None and len(known) > 1:
             name = self._owner(tables)
         return known[name] if name else self.domains[0]
+
+    def model(self, name: str, domain: str | None = None) -> tuple[Domain, Path]:
+        """The domain that declares a model, and the file of its declaration.
+
+        Args:
+            name: The model's.
+            domain: Its domain, where it is known.
+
+        Raises:
+            ModelError: No domain declares it, or more than one: a registry has one of a name.
+        """
+        every = [(one, file) for one in self.domains for file in one.model_files()]
+        found = [(one, file) for one, file in every if file.stem == name]
+        if len(found) > 1:
+            raise ModelError(
+                f"find the model {name!r}",
+                f"the domains {_list(one.name for one, _ in found)} each declare it",
+                "rename all but one: in a registry they would be one model",
+            )
+        if not found or domain not in (None, found[0][0].name):
+            known = sorted(file.stem for one, file in every if domain in (None, one.name))
+            raise ModelError(
+                f"find the model {name!r}{f' of {domain}' if domain else ''}",
+                f"declared: {_list(known) or 'none'}",
+                f"name one of them, or write {name}.yaml in a domain's models/ folder",
+            )
+        return found[0]
 
     def _owner(self, tables: Sequence[str]) -> str:
         owners = dict.fromkeys(catalog.find(self.domains, table).domain for table in tables)

@@ -122,7 +122,17 @@ def _details(before: Any, after: Any, at: str = "") -> Iterator[str]:
         for i, (old, new) in enumerate(zip(before, after, strict=True)):
             yield from _details(old, new, f"{at}[{i}]")
     else:
-        yield f"{at}: {_short(before)} → {_short(after)}"
+        yield f"{at}: {_short(_masked(before, at))} → {_short(_masked(after, at))}"
+
+
+def _masked(value: Any, at: str) -> Any:
+    if _SECRET.search(at):
+        return "***"
+    if isinstance(value, Mapping):
+        return {key: _masked(one, f"{at}.{key}") for key, one in value.items()}
+    if isinstance(value, list):
+        return [_masked(one, at) for one in value]
+    return value
 
 
 def _short(value: Any) -> str:

@@ -71,18 +71,22 @@ class Server:
             StackError: The server does not answer, or refuses.
         """
         if kind == "deployment":
-            id_ = self._deployments.pop(name, None)
-            # It may have been made though its answer was lost.
-            found = {"id": id_} if id_ else self._ask("GET", f"/deployments/name/{name}", absent={})
-            if found:
-                self._ask("DELETE", f"/deployments/{found['id']}", absent=None)
+            for id_ in self._ids(self._deployments.pop(name, None), kind, name):
+                self._ask("DELETE", f"/deployments/{id_}", absent=None)
         elif kind == "automation":
-            id_ = self._automations.pop(name, None)
-            every = [] if id_ else self._all("/automations/filter")
-            for one in [id_] if id_ else [raw["id"] for raw in every if raw["name"] == name]:
-                self._ask("DELETE", f"/automations/{one}", absent=None)
-        elif kind == "webhook" and (hook := self._webhook()):
-            self._ask("DELETE", f"/block_documents/{hook['id']}", absent=None)
+            for id_ in self._ids(self._automations.pop(name, None), kind, name):
+                self._ask("DELETE", f"/automations/{id_}", absent=None)
+        elif kind == "webhook" and (found := self._webhook()):
+            self._ask("DELETE", f"/block_documents/{found['id']}", absent=None)
+
+    def _ids(self, known: str | None, kind: Kind, name: str) -> list[str]:
+        """Of a resource; it may have been made though the answer with its id was lost."""
+        if known is not None:
+            return [known]
+        if kind == "deployment":
+            found = self._ask("GET", f"/deployments/name/{name}", absent=None)
+            return [found["id"]] if found else []
+        return [raw["id"] for raw in self._all("/automations/filter") if raw["name"] == name]
 
     # --- deployments ------------------------------------------------------------------------
 

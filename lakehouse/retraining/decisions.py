@@ -98,13 +98,12 @@ def attempts(
         if row["verdict"] != "train":
             continue
         outcome, version = outcomes.get(row["decision"]), made.get(row["decision"])
-        if outcome is not None:
-            state = (
-                "crashed" if outcome["parameters"].get("crashed") else _STATES[outcome["result"]]
-            )
-        elif version is not None:
-            # It was killed between its last step and the ledger.
+        crashed = bool(outcome and outcome["parameters"].get("crashed"))
+        if version is not None and (outcome is None or crashed):
+            # It ended between its last step and the ledger: its gates have spoken.
             state = "done" if "champion" in version.aliases else "blocked"
+        elif outcome is not None:
+            state = "crashed" if crashed else _STATES[outcome["result"]]
         else:
             state = _unended(row, now=now, timeout=timeout, look=look, own=own)
         found.append(_attempt(row, state, outcome, version))
@@ -132,9 +131,7 @@ def _unended(
     if told == "cancelled":
         # A person's will: it is not begun again, however long ago it was.
         return "failed"
-    if lost:
-        return "crashed"
-    return "crashed" if here is False or told == "crashed" else "running"
+    return "crashed" if lost or here is False or told == "crashed" else "running"
 
 
 def _attempt(

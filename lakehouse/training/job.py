@@ -74,23 +74,8 @@ def find(lake: Lake, name: str, domain: str | None = None) -> tuple[Domain, Mode
     Raises:
         ModelError: No domain declares it, or two do; or its declaration is wrong.
     """
-    every = [(one, file) for one in lake.domains for file in one.model_files()]
-    owners = [one.name for one, file in every if file.stem == name]
-    if len(owners) > 1:
-        raise ModelError(
-            f"find the model {name!r}",
-            f"the domains {', '.join(owners)} each declare it",
-            "rename all but one: in a registry they would be one model",
-        )
-    declared = {file.stem: (one, file) for one, file in every if domain in (None, one.name)}
-    if name not in declared:
-        raise ModelError(
-            f"find the model {name!r}",
-            f"declared: {', '.join(declared) or 'none'}",
-            f"write {name}.yaml in a domain's models/ folder",
-        )
-    one, file = declared[name]
-    return one, load(file)
+    owner, file = lake.model(name, domain)
+    return owner, load(file)
 
 
 def train_model(

@@ -122,6 +122,10 @@ def test_values_that_may_be_secrets_are_not_shown() -> None:
     before = {"job_variables": {"env": {"AWS_SECRET_ACCESS_KEY": "old"}}, "parameters": {}}
     after = {"job_variables": {"env": {"AWS_SECRET_ACCESS_KEY": "new"}}, "parameters": {"token": 1}}
     assert details(before, after) == ("job_variables.env: changed", "parameters.token: changed")
+    steps = [{"git_clone": {"repository": "r", "access_token": "s"}}]
+    assert details({"pull_steps": []}, {"pull_steps": steps}) == (
+        'pull_steps: [] → [{"git_clone": {"repository": "r", "access_token": "***"}}]',
+    )
     assert details({"job_variables": {}}, {"job_variables": {"env": {"A": "s"}}}) == (
         "job_variables.env: changed",
     )

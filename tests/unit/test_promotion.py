@@ -17,7 +17,7 @@ import pytest
 from model_store import RECORD, ModelStore, logistic
 from shop import Shop
 
-from lakehouse import promotion
+from lakehouse import ledger, promotion
 from lakehouse.errors import ModelError, UntrustedModelError
 from lakehouse.lake import Lake, open_lake
 from lakehouse.ledger import Ledger
@@ -193,9 +193,9 @@ def test_a_clock_that_is_behind_does_not_change_the_order(
     first, second, third = (site.version(end=f"2024-04-0{i}") for i in (1, 2, 3))
     for version in (first, second, third):
         promotion.promote(site.lake, "busy", version, because="on trial", by="ann")
-    now = promotion.ledger.now()
+    now = ledger.now()
     behind = lambda: now - dt.timedelta(minutes=10)  # noqa: E731
-    monkeypatch.setattr(promotion.ledger, "now", behind)
+    monkeypatch.setattr(ledger, "now", behind)
     for wanted in (second, first):
         moved = promotion.rollback(site.lake, "busy", because="worse", by="bob")
         assert moved.row.version == wanted

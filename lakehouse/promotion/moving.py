@@ -12,37 +12,28 @@ import contextlib
 import datetime as dt
 import fcntl
 import json
-import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
-from zoneinfo import ZoneInfo
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
 
 from lakehouse import ledger
-from lakehouse.catalog import Domain, Table
+from lakehouse.catalog import Domain
 from lakehouse.errors import ModelError
 from lakehouse.lake import Lake
 from lakehouse.ledger import Ledger
 from lakehouse.ops import PromotionRow
-from lakehouse.registry import Alias, ModelRecord, ModelVersion, Registry, registry_of
+from lakehouse.promotion.history import (
+    Kind,
+    former_champions,
+    judged_until,
+    recorded,
+    row_of,
+    unrecorded,
+)
+from lakehouse.registry import Alias, ModelVersion, Registry, registry_of
 
-__all__ = [
-    "Kind",
-    "Moved",
-    "PromotionLost",
-    "attempts",
-    "former_champions",
-    "history",
-    "judged_until",
-    "move",
-    "promote",
-    "rollback",
-    "window_of",
-]
-
-Kind = Literal["gates", "promote", "rollback"]
-
-_OUTSIDE = "the alias was moved in MLflow, not by lake"
+__all__ = ["Moved", "PromotionLost", "move", "promote", "rollback"]
 
 
 class PromotionLost(ModelError):
@@ -65,83 +56,6 @@ class Moved:
         """The one JSON document of ``lake promote`` and ``lake rollback``."""
         told = {one.name: getattr(self.row, one.name) for one in fields(self.row)}
         return {"schema": 1, "changed": self.moved, **told, "gates": json.loads(self.row.gates)}
-
-
-def history(
-    book: Ledger, domain: str, model: str, versions: Iterable[ModelVersion]
-) -> tuple[PromotionRow, ...]:
-    """The moves of a model's aliases, the oldest first; each once.
-
-    A move that its process did not live to write down is there too, from the version itself;
-    so is one that was made outside, as far as it can be seen.
-
-    Args:
-        book: The ledger.
-        domain: The domain's name.
-        model: The model's name.
-        versions: Its registered versions.
-    """
-    return (*_told(book, domain, model), *_untold(book, domain, model, versions))
-
-
-def _told(book: Ledger, domain: str, model: str) -> tuple[PromotionRow, ...]:
-    known: dict[str, PromotionRow] = {}
-    for row in book.rows("promotions"):
-        if (row["domain"], row["model"]) == (domain, model):
-            known.setdefault(row["promotion"], PromotionRow(**row))
-    return tuple(sorted(known.values(), key=lambda row: row.promotion))
-
-
-def _untold(
-    book: Ledger, domain: str, model: str, versions: Iterable[ModelVersion]
-) -> tuple[PromotionRow, ...]:
-    """The move that made the present champion, when it is not the last that is written down."""
-    champion = next((v for v in versions if "champion" in v.aliases), None)
-    told = _told(book, domain, model)
-    moves = [row for row in told if row.alias == "champion"]
-    if champion is None or (moves and moves[-1].version == champion.version):
-        return ()
-    made = champion.promotion
-    if made is not None and made.promotion and made.promotion not in {m.promotion for m in moves}:
-        return (made,)
-    if not moves:
-        return ()
-    before, now = moves[-1].version, ledger.now()
-    outside = _row(domain, champion, before, "champion", "promote", _OUTSIDE, "unknown", now)
-    return (replace(outside, promotion=_next_id(told)),)
-
-
-def former_champions(rows: Iterable[PromotionRow]) -> tuple[int, ...]:
-    """The versions that were champion once, the one that became it last first."""
-    found = [row.version for row in rows if row.alias == "champion"]
-    return tuple(dict.fromkeys(reversed(found)))
-
-
-def judged_until(rows: Iterable[PromotionRow]) -> dt.datetime | None:
-    """The end of the last evaluation window that made a champion by its gates.
-
-    One window decides at most one promotion: chosen among many on the same rows, the best
-    is partly the luckiest.
-    """
-    ends = [r.window_end for r in rows if (r.alias, r.kind) == ("champion", "gates")]
-    return max((end for end in ends if end is not None), default=None)
-
-
-def attempts(versions: Iterable[ModelVersion], window_end: dt.datetime) -> int:
-    """How many registered versions were judged on an evaluation window with this end."""
-    return sum(v.record is not None and window_of(v.record)[1] == window_end for v in versions)
-
-
-def window_of(record: ModelRecord) -> tuple[dt.datetime | None, dt.datetime | None]:
-    """The instants at which a version's evaluation window begins and ends, UTC."""
-    if "test" not in record.windows:
-        return None, None
-    zone = ZoneInfo(record.timezone)
-    first, after = (
-        dt.datetime.combine(dt.date.fromisoformat(day), dt.time(), zone).astimezone(dt.UTC)
-        for day in record.windows["test"]
-    )
-    return first, after
 
 
 def move(
@@ -197,8 +111,8 @@ def _move(
     known = registry.versions(name)
     told = _mended(book, domain, name, known)
     before = next((v.version for v in known if alias in v.aliases), 0)
-    row = _row(domain, version, before, alias, kind, because, by, now or ledger.now(), gates)
-    row = replace(row, promotion=_next_id(told))
+    at = now or ledger.now()
+    row = row_of(told, domain, version, before, alias, kind, because, by, at, gates)
     if before == version.version and (alias != "champion" or _ours(known)):
         last = [one for one in told if (one.version, one.alias) == (before, alias)]
         if last:
@@ -236,10 +150,10 @@ def _mended(
     book: Ledger, domain: str, name: str, versions: Sequence[ModelVersion]
 ) -> tuple[PromotionRow, ...]:
     """The history, with what was not written down written."""
-    missing = _untold(book, domain, name, versions)
+    missing = unrecorded(book, domain, name, versions)
     if missing:
         book.append("promotions", missing, missing[0].promotion)
-    return _told(book, domain, name)
+    return recorded(book, domain, name)
 
 
 def promote(
@@ -260,10 +174,10 @@ def promote(
         UntrustedModelError: It is unsigned or was changed.
         CommitError: See :func:`move`.
     """
-    owner, registry = _owner(lake, name, domain), registry_of(lake.settings)
+    (owner, file), registry = lake.model(name, domain), registry_of(lake.settings)
     found = registry.version(name, version)
     asked = f"promote {name} version {found.version}"
-    _require_usable(registry, owner, found, asked)
+    _require_usable(registry, owner, file, found, asked)
     return move(
         lake,
         registry,
@@ -306,11 +220,11 @@ def rollback(
         UntrustedModelError: It is unsigned or was changed.
         CommitError: See :func:`move`.
     """
-    owner, registry = _owner(lake, name, domain), registry_of(lake.settings)
+    (owner, file), registry = lake.model(name, domain), registry_of(lake.settings)
     asked = f"roll {name} back"
     with _alone(lake, name):
         book, known = Ledger(lake.storage), registry.versions(name)
-        unfinished = [r for r in _untold(book, owner.name, name, known) if r.kind == "rollback"]
+        unfinished = [r for r in unrecorded(book, owner.name, name, known) if r.kind == "rollback"]
         told = _mended(book, owner.name, name, known)
         if unfinished and to is None:
             return Moved(unfinished[0], moved=False)
@@ -318,7 +232,7 @@ def rollback(
         if wanted.promotion is None and wanted.version not in former_champions(told):
             remedy = f"lake promote {name} {wanted.version} --because …"
             raise ModelError(asked, f"version {wanted.version} was never champion", remedy)
-        _require_usable(registry, owner, wanted, f"{asked} to version {wanted.version}")
+        _require_usable(registry, owner, file, wanted, f"{asked} to version {wanted.version}")
         return _move(
             lake, registry, owner.name, wanted, "champion", "rollback", because, by, now=now
         )
@@ -350,7 +264,11 @@ def _before(
     raise ModelError(asked, found, "name one: --to VERSION, or lake promote it")
 
 
-def _require_usable(registry: Registry, owner: Domain, one: ModelVersion, asked: str) -> None:
+def _require_usable(
+    registry: Registry, owner: Domain, file: Path, one: ModelVersion, asked: str
+) -> None:
+    from lakehouse.training import declaration
+
     remedy = f"train again: lake train {one.name} --force"
     if one.record is None:
         raise ModelError(asked, "it was registered by others", remedy)
@@ -358,7 +276,7 @@ def _require_usable(registry: Registry, owner: Domain, one: ModelVersion, asked:
         raise ModelError(asked, "its training was not completed, its gates not judged", remedy)
     if one.record.domain not in ("", owner.name):
         raise ModelError(asked, f"it is of the domain {one.record.domain}", remedy)
-    table = _feature_table(owner, one.name)
+    table = owner.table(declaration.load(file).features.table)
     if one.record.feature_definition_id not in table.accepted:
         found = (
             f"it was trained on definition {one.record.feature_definition_id} of its feature "
@@ -366,68 +284,6 @@ def _require_usable(registry: Registry, owner: Domain, one: ModelVersion, asked:
         )
         raise ModelError(asked, found, f"{remedy}, or bring the table's old definition back")
     registry.require_signed(one)
-
-
-def _feature_table(owner: Domain, name: str) -> Table:
-    from lakehouse.training import declaration
-
-    file = next(file for file in owner.model_files() if file.stem == name)
-    return owner.table(declaration.load(file).features.table)
-
-
-def _owner(lake: Lake, name: str, domain: str | None) -> Domain:
-    owners = {
-        file.stem: one
-        for one in lake.domains
-        if domain in (None, one.name)
-        for file in one.model_files()
-    }
-    if name not in owners:
-        found = f"declared: {', '.join(owners) or 'none'}"
-        raise ModelError(f"find the model {name!r}", found, "name one of them")
-    return owners[name]
-
-
-def _row(
-    domain: str,
-    version: ModelVersion,
-    before: int,
-    alias: Alias,
-    kind: Kind,
-    because: str,
-    by: str,
-    now: dt.datetime,
-    gates: Mapping[str, str] | None = None,
-) -> PromotionRow:
-    record = version.record
-    start, end = window_of(record) if record else (None, None)
-    verdicts = gates if gates is not None else record.gates if record else {}
-    return PromotionRow(
-        promotion="",
-        domain=domain,
-        model=version.name,
-        version=version.version,
-        before=before,
-        alias=alias,
-        kind=kind,
-        because=because,
-        by=by,
-        decision=record.decision if record else "",
-        window_start=start,
-        window_end=end,
-        gates=json.dumps(dict(verdicts)),
-        moved=now,
-    )
-
-
-def _next_id(told: Sequence[PromotionRow]) -> str:
-    """An id that sorts after those of the moves so far, though another machine's clock be ahead."""
-    # Of the clock, whatever time is played.
-    at = ledger.now()
-    if told and told[-1].promotion:
-        last = dt.datetime.fromisoformat(f"{told[-1].promotion.partition('-')[0]}+00:00")
-        at = max(at, last + dt.timedelta(microseconds=1))
-    return f"{at:%Y%m%dT%H%M%S.%f}-{secrets.token_hex(3)}"
 
 
 @contextlib.contextmanager
