@@ -69,15 +69,20 @@ def live(shop: Shop) -> set[Path]:
 
 
 def running(mark: Path, name: bytes) -> list[int]:
-    """Processes of a marked family whose command line holds a name."""
+    """Processes of a marked family whose command line holds a name.
+
+    A child that has not yet become another program still shows its parent's: it is left out.
+    """
+    import psutil
+
     from lakehouse.stack import process
 
-    found = []
+    parents = {}
     for pid in process.marked(mark):
-        with suppress(OSError):
+        with suppress(OSError, psutil.Error):
             if name in Path(f"/proc/{pid}/cmdline").read_bytes():
-                found.append(pid)
-    return found
+                parents[pid] = psutil.Process(pid).ppid()
+    return [pid for pid, parent in parents.items() if parent not in parents]
 
 
 def goes_on(shop: Shop, engine: str) -> None:
