@@ -184,13 +184,8 @@ def open_table(storage: Storage, version: int | None = None) -> DeltaTable | Non
     except (DeltaError, OSError) as error:
         if version is not None and open_table(storage) is not None:
             raise _without(storage, version, error) from error
-        remedy = (
-            "check LAKE_URI, LAKE_S3_ENDPOINT and the keys; 'lake up' starts a local server"
-            if storage.is_s3
-            else "check LAKE_URI and the folder's permissions"
-        )
         at = "" if version is None else f" at version {version}"
-        raise StorageError(f"open {storage.uri}{at}", cause(error), remedy) from error
+        raise storage.failed(f"open {storage.uri}{at}", error) from error
     _assert_portable(table, storage)
     return table
 

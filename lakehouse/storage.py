@@ -1,7 +1,8 @@
 """One door to storage: a URI gives each library its own form of the same place.
 
 Keys come from the environment or the standard AWS chain and are never held in
-a field that is printed.
+a field that is printed. Whom to trust with https is the machine's list, or the
+file that ``SSL_CERT_FILE`` names, for every library alike.
 """
 
 from __future__ import annotations
@@ -154,7 +155,12 @@ class Storage:
         if not self.is_s3:
             return pyarrow.fs.LocalFileSystem()
         made: pyarrow.fs.FileSystem = _arrow_s3(
-            SILENCE_S, self.endpoint, self.region, self.path_style, *self._keys().values()
+            SILENCE_S,
+            self.endpoint,
+            self.region,
+            self.path_style,
+            _authorities(),
+            *self._keys().values(),
         )
         return made
 
@@ -172,7 +178,7 @@ class Storage:
             secret=keys["AWS_SECRET_ACCESS_KEY"],
             token=keys.get("AWS_SESSION_TOKEN"),
             endpoint_url=self.endpoint or None,
-            client_kwargs={"region_name": self.region},
+            client_kwargs={"region_name": self.region, "verify": _authorities()},
             config_kwargs=self._client(),
             use_listings_cache=False,
         )
@@ -204,13 +210,20 @@ class Storage:
 
     def failed(self, asked: str, error: BaseException) -> StorageError:
         """The error for a store that did not do as asked."""
-        remedy = (
-            f"check LAKE_URI, LAKE_S3_ENDPOINT ({self.endpoint or 'AWS'}) and the keys; "
-            "'lake up' starts a local S3 server"
-            if self.is_s3
-            else "check LAKE_URI, the folder's permissions and the free space"
-        )
-        return StorageError(asked, cause(error), remedy)
+        found = cause(error)
+        if not self.is_s3:
+            remedy = "check LAKE_URI, the folder's permissions and the free space"
+        elif "certificate" in found:
+            remedy = (
+                "set SSL_CERT_FILE to a file of the certificate authorities to trust (PEM), "
+                f"that of {self.endpoint or 'AWS'} among them"
+            )
+        else:
+            remedy = (
+                f"check LAKE_URI, LAKE_S3_ENDPOINT ({self.endpoint or 'AWS'}) and the keys; "
+                "'lake up' starts a local S3 server"
+            )
+        return StorageError(asked, found, remedy)
 
     def ensure(self) -> None:
         """Create the local folder, or see that the bucket answers.
@@ -279,6 +292,7 @@ class Storage:
             aws_access_key_id=keys["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
             aws_session_token=keys.get("AWS_SESSION_TOKEN"),
+            verify=_authorities(),
             # Tried again, a PUT that had won would seem to have lost.
             config=botocore.config.Config(
                 max_pool_connections=_PROBE_WRITERS,
@@ -304,6 +318,14 @@ class Storage:
             return sum(pool.map(put, range(_PROBE_WRITERS)))
 
 
+def _authorities() -> str | None:
+    """The certificate authorities' file, for those who do not read ``SSL_CERT_FILE`` themselves.
+
+    deltalake does, as OpenSSL; botocore brings a list of its own, pyarrow looks once a process.
+    """
+    return os.environ.get("AWS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or None
+
+
 @functools.cache
 def _credentials(profile: str, _given: tuple[str | None, ...]) -> Any:
     """The chain's credentials, per environment; the object renews itself where they expire."""
@@ -318,6 +340,7 @@ def _arrow_s3(
     endpoint: str,
     region: str,
     path_style: bool,
+    authorities: str | None,
     key: str,
     secret: str,
     token: str | None = None,
@@ -333,6 +356,7 @@ def _arrow_s3(
         scheme="http" if scheme == "http" else "https",
         endpoint_override=host or None,
         force_virtual_addressing=not path_style,
+        tls_ca_file_path=authorities,
         connect_timeout=_CONNECT_S,
         request_timeout=silence,
         # A small file is one PUT then, not an upload of one part in three requests.

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 import pytest
+import tls
 from shop import Shop
 
 from lakehouse.errors import StorageError, UnsafeStoreError
@@ -27,7 +28,7 @@ _COMMIT = re.compile(rb"PUT /\S+/silver/orders/_delta_log/\d+\.json")
 def keys(s3: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, s3[name])
-    for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ENDPOINT_URL"):
+    for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
     return s3
 
@@ -207,6 +208,23 @@ def test_a_lost_reply_on_a_live_table_doubles_nothing(
     assert direct.live("silver.orders") == [("2026-01-01", 3), ("2026-02-01", 2)]
     assert direct.snapshot("silver.orders").version == 2
     assert direct.todo("silver.orders") == {}
+
+
+def test_a_server_with_a_certificate_of_the_site_s_own(
+    tmp_path: Path, place: str, keys: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trusted, port = tls.authority(tmp_path), urlparse(keys["LAKE_S3_ENDPOINT"]).port
+    assert port is not None
+    with tls.door(port, tmp_path / "server.pem") as endpoint:
+        shop = opened(tmp_path / "shop", place, endpoint)
+        shop.open_for_business()
+        with pytest.raises(StorageError, match="certificate") as raised:
+            shop.build("silver.orders")
+        assert "SSL_CERT_FILE" in raised.value.remedy
+        monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+        shop.build("silver.orders")
+        assert shop.rows("SELECT count(*) FROM silver.orders") == [(4,)]
+        assert shop.todo("silver.orders") == {}
 
 
 def test_a_server_that_is_away_is_named(tmp_path: Path, place: str) -> None:

