@@ -19,7 +19,7 @@ from lakehouse.snapshot import File, Snapshot
 from lakehouse.storage import Storage
 from lakehouse.transaction import MAX_ACTIONS, Change, Form, Transaction
 
-__all__ = ["Commit", "append", "publish"]
+__all__ = ["Commit", "append", "publish", "whole"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,25 @@ class Commit:
     superseded: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     attempts: int = 0
+
+    def then(self, part: Commit) -> Commit:
+        """What became of all, after another commit of the same build."""
+        return Commit(
+            part.version,
+            self.published + part.published,
+            self.superseded + part.superseded,
+            self.removed + part.removed,
+            self.attempts + part.attempts,
+        )
+
+
+def whole(table: Table, storage: Storage) -> bool:
+    """Whether all files of a table must be replaced together: a column goes, or gets another type.
+
+    Raises:
+        StorageError: The table cannot be opened.
+    """
+    return Transaction(table.name, storage, _form(table), "", "").whole()
 
 
 def publish(
@@ -70,22 +89,18 @@ def publish(
         CommitError: The store refused, or what is live is not what was meant.
         SchemaChangeError: The table must be recreated, or rebuilt whole.
     """
-    partition = table.contract.lake.partition
-    form = Form(table.contract.types, partition.column if partition else None)
-    target = Transaction(table.name, storage, form, run, engine)
+    target = Transaction(table.name, storage, _form(table), run, engine)
     _publish_quarantine(table, storage, staged, run, engine)
     done = Commit(planned, ())
     for chunk in _chunks(staged, remove):
-        part = _publish_targets(target, *chunk, planned=planned, still_wanted=still_wanted)
-        done = Commit(
-            part.version,
-            done.published + part.published,
-            done.superseded + part.superseded,
-            done.removed + part.removed,
-            done.attempts + part.attempts,
-        )
-        planned = part.version
+        part = _publish_targets(target, *chunk, planned=done.version, still_wanted=still_wanted)
+        done = done.then(part)
     return done
+
+
+def _form(table: Table) -> Form:
+    partition = table.contract.lake.partition
+    return Form(table.contract.types, partition.column if partition else None)
 
 
 def append(

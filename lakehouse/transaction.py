@@ -52,6 +52,11 @@ class Form:
     types: Mapping[str, str]
     partition: str | None
 
+    def replaces(self, schema: Schema) -> bool:
+        """Whether a table of that schema must lose a column, or have one of another type."""
+        ours = {field.name: field.type for field in self.schema.fields}
+        return any(ours.get(field.name) != field.type for field in schema.fields)
+
     @property
     def schema(self) -> Schema:
         """Delta's own schema."""
@@ -156,6 +161,15 @@ class Transaction:
             "run 'lake build' again when they are done",
         )
 
+    def whole(self) -> bool:
+        """Whether a commit must replace every file, since the table's columns change.
+
+        Raises:
+            StorageError: The table cannot be opened.
+        """
+        found = snapshots.open_table(self.storage)
+        return bool(found and self.form and self.form.replaces(found.schema()))
+
     def _wait(self, attempt: int, failure: Exception) -> None:
         """Until the next attempt; a store that fails again and again is given up sooner."""
         from deltalake.exceptions import CommitFailedError
@@ -259,14 +273,11 @@ class Transaction:
 
         if self.form is None:
             return False
-        theirs = {field.name: field.type for field in delta_table.schema().fields}
-        ours = {field.name: field.type for field in self.form.schema.fields}
-        if theirs == ours or any(ours.get(name) != kind for name, kind in theirs.items()):
+        theirs = {field.name for field in delta_table.schema().fields}
+        new = [field for field in self.form.schema.fields if field.name not in theirs]
+        if not new or self.form.replaces(delta_table.schema()):
             return False
-        delta_table.alter.add_columns(
-            [f for f in self.form.schema.fields if f.name not in theirs],
-            commit_properties=CommitProperties(max_commit_retries=0),
-        )
+        delta_table.alter.add_columns(new, commit_properties=CommitProperties(max_commit_retries=0))
         return True
 
     def _mode(
@@ -282,8 +293,7 @@ class Transaction:
                 f"the table is partitioned by {', '.join(parts) or 'nothing'}",
                 f"remove the folder {self.storage.uri} and run 'lake build': it is rebuilt whole",
             )
-        theirs = {field.name: field.type for field in delta_table.schema().fields}
-        if theirs == {field.name: field.type for field in self.form.schema.fields}:
+        if not self.form.replaces(delta_table.schema()):
             return "append"
         left = {file.path for file in now.files} - {file.path for file in removes}
         if left:

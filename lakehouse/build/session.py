@@ -218,10 +218,11 @@ class Session:
             self.audits += audits
 
     def forget(self, table: Table) -> None:
-        """Drop what this run has noted of a table, which is about to be built again."""
+        """Drop what this run has noted of a table which is about to be built again, unpublished."""
         with self._lock:
-            self.builds = [row for row in self.builds if row.table != table.name]
-            self.audits = [row for row in self.audits if row.table != table.name]
+            done = {r.key for r in self.builds if r.table == table.name and r.result == "published"}
+            self.builds = [r for r in self.builds if r.table != table.name or r.key in done]
+            self.audits = [r for r in self.audits if r.table != table.name or r.key in done]
 
     def plan_table(self, name: str) -> Planned:
         """What is to be done for one table whose inputs are built, and on which engine."""

@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -16,9 +16,11 @@ from lakehouse.build.results import Blocked, Event, TableResult, of_commit
 from lakehouse.catalog import Table
 from lakehouse.engines.base import Argument, Function, Input, InputFile, Output, Staged, Task
 from lakehouse.engines.routing import cores
+from lakehouse.errors import EngineError
 from lakehouse.ops import BuildRow
 from lakehouse.planning import Action, Pending, ReadFiles, Target
 from lakehouse.snapshot import Snapshot
+from lakehouse.storage import Storage
 
 if TYPE_CHECKING:
     from lakehouse.build.session import Session
@@ -39,6 +41,8 @@ _GROWTH = 64
 #: Neighbours that one task builds even where each could have a slot of its own: two months that
 #: each look back one read three together, four apart, and DuckDB has the idle slot's threads.
 _TOGETHER = 2
+#: Seconds after which what is staged is published, though more is to come.
+_PORTION_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -102,24 +106,27 @@ def build_table(session: Session, table: Table, planned: Planned | None = None) 
         return TableResult(table.name, version, blocked=blocked, waiting=waiting, audit=told)
     session.probe()
     session.on_event(Event("planned", table.short, 0, len(todo)))
-    engine = planned.engine
-    good, stopped = stage_targets(session, table, todo, engine)
-    made = commit.publish(
-        table,
-        session.lake.place(table),
-        [one.staged for one in good],
-        run=session.run,
-        engine=engine,
-        remove=remove,
-        planned=seen[table.short].version,
-        still_wanted=lambda: still_wanted(session, table),
-    )
-    versions = {name: seen[name].version for name in table.reads}
-    session.note(builds=[_published(session, one, made, engine, versions) for one in good])
+    engine, place = planned.engine, session.lake.place(table)
+    made = commit.Commit(seen[table.short].version, ())
+    staged: list[Staged] = []
+    for portion in _portions(table, place, stage_targets(session, table, todo, engine)):
+        good = [one for one in portion.audited if not one.stops]
+        blocked += tuple(stop for one in portion.audited for stop in one.blocked)
+        part = commit.publish(
+            table,
+            place,
+            [one.staged for one in good],
+            run=session.run,
+            engine=engine,
+            remove=remove if portion.last else (),
+            planned=made.version,
+            still_wanted=lambda: still_wanted(session, table),
+        )
+        session.note(builds=[_published(session, one, part, planned) for one in good])
+        made, staged = made.then(part), [*staged, *(one.staged for one in good)]
     session.on_event(Event("committed", table.short, len(todo), len(todo), f"v{made.version}"))
-    staged = [one.staged for one in good]
     seconds = time.perf_counter() - began
-    return of_commit(table, staged, made, stopped + blocked, waiting, engine, seconds)
+    return of_commit(table, staged, made, blocked, waiting, engine, seconds)
 
 
 def _waiting(table: Table, targets: Sequence[Target]) -> tuple[str, ...]:
@@ -156,38 +163,69 @@ def still_wanted(session: Session, table: Table) -> Mapping[str, str]:
 
 @dataclass(frozen=True)
 class Audited:
-    """A target, its staged files, and the rule that keeps it from being published."""
+    """A target, its staged files, and the rules that keep it from being published."""
 
     table: Table
     target: Target
     staged: Staged
-    rule: str = ""
+    stops: tuple[audit.Verdict, ...] = ()
+
+    @property
+    def blocked(self) -> tuple[Blocked, ...]:
+        """What is told of the rules that stop it."""
+        name, key = self.table.name, self.staged.key
+        return tuple(Blocked(name, key, stop.rule, stop.detail) for stop in self.stops)
 
 
 def stage_targets(
     session: Session, table: Table, targets: Sequence[Target], engine: str
-) -> tuple[list[Audited], tuple[Blocked, ...]]:
-    """Stage and audit: those that may be published, and what blocks the others.
+) -> Iterator[Audited]:
+    """Stage and audit: each target comes as soon as it is judged.
 
     Raises:
         EngineError: A target could not be staged.
     """
     by_key = {t.key: t for t in targets}
-    good: list[Audited] = []
-    blocked: list[Blocked] = []
     running = session.engine_for(engine)
     groups = grouped(session, table, targets, running.slots)
     tasks = [task_of(session, table, group, len(groups), running.dialect) for group in groups]
     for done, staged in enumerate(running.stage(tasks), 1):
-        target = by_key[staged.key]
-        stops = _judge(session, table, staged)
-        if stops:
-            blocked += [Blocked(table.name, staged.key, v.rule, v.detail) for v in stops]
-            _hold(session, Audited(table, target, staged, stops[0].rule), engine)
-        else:
-            good.append(Audited(table, target, staged))
+        one = Audited(table, by_key[staged.key], staged, _judge(session, table, staged))
+        if one.stops:
+            _hold(session, one, engine)
         session.on_event(Event("staged", table.short, done, len(targets), staged.key))
-    return good, tuple(blocked)
+        yield one
+
+
+@dataclass(frozen=True)
+class _Portion:
+    """What is published by one commit, while others are still staged."""
+
+    audited: Sequence[Audited]
+    last: bool
+
+
+def _portions(table: Table, place: Storage, audited: Iterator[Audited]) -> Iterator[_Portion]:
+    """What is ready from time to time, and what is when all is or one could not be staged.
+
+    So a long backfill that is killed, or fails at one target, keeps what it has done. Where the
+    table's columns change, all files must be replaced together.
+    """
+    ready: list[Audited] = []
+    since = time.monotonic()
+    try:
+        for one in audited:
+            ready.append(one)
+            if time.monotonic() - since >= _PORTION_S:
+                if not commit.whole(table, place):
+                    yield _Portion(ready, last=False)
+                    ready = []
+                since = time.monotonic()
+    except EngineError:
+        if ready and not commit.whole(table, place):
+            yield _Portion(ready, last=False)
+        raise
+    yield _Portion(ready, last=True)
 
 
 def _judge(session: Session, table: Table, staged: Staged) -> tuple[audit.Verdict, ...]:
@@ -341,15 +379,10 @@ def _input(session: Session, reads: Sequence[ReadFiles]) -> Input:
 # --- what the ledger is told --------------------------------------------------------------------
 
 
-def _published(
-    session: Session,
-    one: Audited,
-    made: commit.Commit,
-    engine: str,
-    versions: Mapping[str, int],
-) -> BuildRow:
+def _published(session: Session, one: Audited, made: commit.Commit, planned: Planned) -> BuildRow:
+    versions = {name: planned.seen[name].version for name in one.table.reads}
     result = "superseded" if one.staged.key in made.superseded else "published"
-    return _row(session, one, engine, made.version, versions, result)
+    return _row(session, one, planned.engine, made.version, versions, result)
 
 
 def _row(
@@ -381,7 +414,7 @@ def _row(
         bytes=staged.bytes,
         files=len(staged.files),
         result=result,
-        rule=one.rule,
+        rule=one.stops[0].rule if one.stops else "",
         gates=one.table.contract.gates,
         engine=engine,
         started=ledger.now() - dt.timedelta(seconds=staged.seconds),

@@ -17,6 +17,7 @@ from typing import Any
 from shop import Shop
 
 from lakehouse import audit, commit, ops, transaction
+from lakehouse.build import table
 from lakehouse.engines import kernel, writer
 
 
@@ -64,6 +65,7 @@ if __name__ == "__main__":
     root, point, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     options: dict[str, Any] = json.loads(sys.argv[4]) if len(sys.argv) > 4 else {}
     engine = options.pop("engine", "local")
+    table._PORTION_S = options.pop("portion", table._PORTION_S)
     shop = Shop(root, **options)
     if point:
         die_at(point, count)

@@ -46,10 +46,10 @@ def killed_again_and_again(
     history: list[tuple[str, int, int]] = []
     for _ in range(KILLS):
         point, count = chance.choice(["", *sorted(POINTS)]), chance.randint(1, 4)
+        # Each target a commit of its own, or all of a table one.
+        how = {**options, "portion": chance.choice([0.0, 3600.0])}
         code = (
-            killed_build(root, point, count, options)
-            if point
-            else killed_at_random(root, chance, options)
+            killed_build(root, point, count, how) if point else killed_at_random(root, chance, how)
         )
         history.append((point, count, code))
     shop.build()

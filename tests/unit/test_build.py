@@ -8,6 +8,9 @@ import shutil
 import pytest
 from shop import FEBRUARY, JANUARY, MARCH, Shop
 
+from lakehouse.build import table
+from lakehouse.engines import kernel
+from lakehouse.engines.base import Staged, Task
 from lakehouse.errors import EngineError, PlanError
 from lakehouse.planning import Action
 
@@ -425,6 +428,69 @@ class TestWaitsAndBlocks:
         months = {f.partition for f in shop.snapshot("silver.orders").files}
         assert len(months) == 11 and "2026-07-01" not in months
         assert shop.rows("SELECT count(*) FROM silver.orders__quarantine") == [(0,)]
+
+
+class TestPortions:
+    """What is ready is published while others are still staged."""
+
+    @pytest.fixture(autouse=True)
+    def at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(table, "_PORTION_S", 0.0)
+
+    def test_each_target_is_a_commit_and_the_run_is_told_as_one(self, shop: Shop) -> None:
+        shop.open_for_business()
+        done = {t.table: t for t in shop.build("silver.orders").tables}["shop.silver.orders"]
+        assert (done.version, done.partitions, done.rows_out) == (2, 2, 4)
+        assert [(b["key"], b["version"], b["result"]) for b in of(shop, "silver.orders")] == [
+            (JAN, 1, "published"),
+            (FEB, 2, "published"),
+        ]
+        assert shop.todo("silver.orders") == {}
+
+    def test_what_blocks_keeps_only_itself(self, shop: Shop) -> None:
+        bad = [(f"a{i}", "ann", 9999, "2026-01-09") for i in range(3)]
+        shop.orders("all", *JANUARY, *bad, *FEBRUARY, *MARCH)
+        done = shop.build("silver.orders")
+        assert [b.partition for b in done.blocked] == [JAN]
+        months = [f.partition for f in shop.snapshot("silver.orders").files]
+        assert months == [FEB, "2026-03-01"]
+
+    def test_a_target_that_fails_keeps_only_what_comes_after(
+        self, shop: Shop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(table, "_PORTION_S", 3600.0)
+        shop.open_for_business()
+        shop.build("bronze.orders")
+        real = kernel.stage
+
+        def stage(task: Task) -> tuple[Staged, ...]:
+            if task.outputs[0].key == FEB:
+                raise EngineError("stage", "no memory", "more of it")
+            return real(task)
+
+        monkeypatch.setattr(kernel, "stage", stage)
+        with pytest.raises(EngineError, match="no memory"):
+            shop.build("silver.orders")
+        assert [f.partition for f in shop.snapshot("silver.orders").files] == [JAN]
+        assert [(b["key"], b["result"]) for b in of(shop, "silver.orders")] == [(JAN, "published")]
+        monkeypatch.setattr(kernel, "stage", real)
+        assert set(shop.todo("silver.orders")) == {("silver.orders", FEB)}
+        shop.build("silver.orders")
+        assert shop.rows("SELECT count(*) FROM silver.orders") == [(4,)]
+
+    def test_files_of_other_columns_are_replaced_together(self, orders: Shop) -> None:
+        before = orders.snapshot("silver.orders").version
+        orders.drop("gold.daily")
+        orders.edit("silver/orders.yaml", "{name: amount,", "{name: paid,")
+        orders.edit("silver/orders.yaml", "column: amount", "column: paid")
+        orders.edit("silver/orders.sql", "customer, amount,", "customer, amount AS paid,")
+        orders.build("silver.orders")
+        assert orders.snapshot("silver.orders").version == before + 1
+        assert orders.rows("SELECT count(paid) FROM silver.orders") == [(4,)]
+
+
+def of(shop: Shop, name: str) -> list[dict[str, object]]:
+    return [row for row in shop.builds() if row["table"] == f"shop.{name}"]
 
 
 class TestWhenChanged:

@@ -45,7 +45,7 @@ class Builder:
         build = [t for t in targets if t.action is Action.build]
         self.remove = [t.key for t in targets if t.action is Action.remove]
         self.staged: list[Staged] = [
-            one.staged for one in stage_targets(self.session, self.table, build, "local")[0]
+            one.staged for one in stage_targets(self.session, self.table, build, "local")
         ]
 
     def commit(self, keys: list[str] | None = None) -> commit.Commit:
