@@ -262,8 +262,9 @@ def grouped(
             lookback of one reads eleven months once instead of twice.
     """
     timed = all(any(read.lower for read in t.reads) for t in targets)
-    if table.code is not None:
-        # Nothing is known of a function, so each call sees just what one partition reads.
+    if table.code is not None or catalog.narrow_references(session.domain, table):
+        # Nothing is known of a function, and a key may be looked for in part of a table: each
+        # target sees just what its partition reads.
         return [[target] for target in targets]
     if slots is None and (timed or _carried(session, table)):
         return [list(targets)]
@@ -327,7 +328,7 @@ def task_of(
         batch=first.batch,
         landing=lake.landing_of(session.domain.name) if first.batch else None,
         rows_from=table.contract.lake.rows.from_ if table.contract.lake.rows else None,
-        reaches=any(read.lower is not None for read in first.reads),
+        reaches=any(r.lower is not None for r in first.reads if r.table in table.made_of),
         memory=int(lake.settings.worker_memory),
         threads=max(1, at_once // min(beside, at_once)),
     )

@@ -8,6 +8,7 @@ contract alone.
 from __future__ import annotations
 
 from lakehouse.catalog.folder import LAYERS, folders, lint, load, load_all, unevaluated
+from lakehouse.catalog.relationships import narrow_references
 from lakehouse.catalog.table import FUNCTION, Domain, Table, find, sql_inputs
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "lint",
     "load",
     "load_all",
+    "narrow_references",
     "sql_inputs",
     "unevaluated",
 ]

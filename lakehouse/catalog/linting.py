@@ -7,6 +7,7 @@ import graphlib
 from collections.abc import Iterator
 
 from lakehouse import sql
+from lakehouse.catalog.relationships import wrong_relationships
 from lakehouse.catalog.table import FUNCTION, Domain, Table, sql_inputs
 from lakehouse.contract import Read
 from lakehouse.errors import CatalogError, ContractError, LakehouseError, SqlError
@@ -26,10 +27,7 @@ def complaints(domain: Domain, *, linted: bool) -> list[LakehouseError]:
         What is wrong with the tables' inputs; where nothing is, with their SQL and patterns.
     """
     problems: list[LakehouseError] = [
-        error
-        for table in domain.tables.values()
-        for check in (_wrong_arguments, _wrong_reads, _wrong_partition)
-        for error in check(domain, table)
+        error for table in domain.tables.values() for error in _wrong_inputs(domain, table)
     ]
     if not problems:
         problems = _circle(domain)
@@ -42,7 +40,16 @@ def complaints(domain: Domain, *, linted: bool) -> list[LakehouseError]:
     return problems
 
 
-def _wrong_arguments(_: Domain, table: Table) -> Iterator[CatalogError]:
+def _wrong_inputs(domain: Domain, table: Table) -> Iterator[LakehouseError]:
+    # Without its parameters nobody knows what a function reads.
+    if wrong := list(_wrong_arguments(table)):
+        yield from wrong
+        return
+    for check in (_wrong_reads, wrong_relationships, _wrong_partition):
+        yield from check(domain, table)
+
+
+def _wrong_arguments(table: Table) -> Iterator[CatalogError]:
     """A Python table's inputs stand in its contract, and each is a parameter."""
     if table.code is None:
         return
@@ -51,8 +58,9 @@ def _wrong_arguments(_: Domain, table: Table) -> Iterator[CatalogError]:
     except CatalogError as error:
         yield error
         return
-    for name in table.reads:
-        if passed.count(name) != 1:
+    referred = {one.table for one in table.references.values()}
+    for name in table.contract.lake.reads:
+        if passed.count(name) != 1 and not (name in referred and name not in passed):
             yield CatalogError(
                 f"load {table.name}",
                 f"the contract declares a read of {name}, which is {passed.count(name)} parameters "
@@ -60,7 +68,7 @@ def _wrong_arguments(_: Domain, table: Table) -> Iterator[CatalogError]:
                 f"add a parameter {name.partition('.')[2]} for it, once, or delete it from reads",
                 file=table.code.path,
             )
-    if not table.reads:
+    if not passed:
         yield CatalogError(
             f"load {table.name}",
             "the contract declares no input",
@@ -71,7 +79,7 @@ def _wrong_arguments(_: Domain, table: Table) -> Iterator[CatalogError]:
 
 def _wrong_reads(domain: Domain, table: Table) -> Iterator[CatalogError]:
     made_by = "Python" if table.code else "SQL"
-    for name in table.reads:
+    for name in table.made_of:
         if name not in domain.tables:
             close = difflib.get_close_matches(name, domain.tables, n=1)
             kind = CatalogError if table.query is None else SqlError
@@ -90,11 +98,13 @@ def _wrong_reads(domain: Domain, table: Table) -> Iterator[CatalogError]:
             "delete 'rows:' or the lookback",
             file=table.contract.path,
         )
-    for name in {*lake.reads, *([lake.rows.from_] if lake.rows else [])} - set(table.reads):
+    unread = lake.reads.keys() - set(table.reads)
+    unread |= {lake.rows.from_} - set(table.made_of) if lake.rows else set()
+    for name in sorted(unread):
         yield CatalogError(
             f"load {table.name}",
             f"the contract declares a read of {name}, but the {made_by} does not read it",
-            f"delete it from reads, or read it; the {made_by} reads {', '.join(table.reads)}",
+            f"delete it from reads, or read it; the {made_by} reads {', '.join(table.made_of)}",
             file=table.contract.path,
         )
 
@@ -104,7 +114,7 @@ def _wrong_partition(domain: Domain, table: Table) -> Iterator[CatalogError]:
     ours = table.contract.lake.partition
     if ours is None or table.landed:
         return
-    known = [domain.tables[name] for name in table.reads if name in domain.tables]
+    known = [domain.tables[name] for name in table.made_of if name in domain.tables]
     parts = [one.contract.lake.partition for one in known]
     timed = ours.grain is not Grain.value
     for theirs in filter(None, parts):
@@ -117,7 +127,7 @@ def _wrong_partition(domain: Domain, table: Table) -> Iterator[CatalogError]:
         f"load {table.name}",
         f"it is partitioned by {ours.column}, and no input is partitioned {wanted}: nothing "
         "says which partitions there are",
-        f"partition {', '.join(table.reads)} so, or delete 'partition:' here: the table is then "
+        f"partition {', '.join(table.made_of)} so, or delete 'partition:' here: the table is then "
         "one target",
         file=table.contract.path,
     )

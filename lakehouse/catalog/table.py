@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lakehouse import sql
 from lakehouse.code import Code
-from lakehouse.contract import Contract, Read, digest
+from lakehouse.contract import Contract, Read, Reference, digest, reference
 from lakehouse.errors import CatalogError
 
 __all__ = ["FUNCTION", "Domain", "Table", "find", "sql_inputs"]
@@ -71,13 +71,22 @@ class Table:
 
     @property
     def reads(self) -> Mapping[str, Read]:
-        """Inputs by their short name, with how far each is read."""
-        declared = self.contract.lake.reads
-        if self.code is not None:
-            return {name: declared[name] for name in sorted(declared)}
-        if self.query is None:
-            return {}
-        return {name: declared.get(name, Read()) for name in self.query.reads}
+        """Inputs by their short name, with how far each is read: all that a build looks at."""
+        declared, referred = self.contract.lake.reads, {r.table for r in self.references.values()}
+        made_of = self.query.reads if self.query else declared if self.code else ()
+        return {name: declared.get(name, Read()) for name in sorted({*made_of, *referred})}
+
+    @property
+    def made_of(self) -> Mapping[str, Read]:
+        """The inputs that its rows are made of: not those that a relationship alone looks at."""
+        named = self.arguments.values() if self.code else self.query.reads if self.query else ()
+        return {name: read for name, read in self.reads.items() if name in named}
+
+    @functools.cached_property
+    def references(self) -> Mapping[str, Reference]:
+        """Rule id → what it refers to, of each relationship."""
+        found = {rule.id: reference(rule) for rule in self.contract.rules}
+        return {rule: one for rule, one in found.items() if one is not None}
 
     @functools.cached_property
     def arguments(self) -> Mapping[str, str]:
@@ -93,7 +102,8 @@ class Table:
         return {name: self._argument(name) for name in self.code.parameters(FUNCTION)}
 
     def _argument(self, parameter: str) -> str:
-        forms = {name: (name.partition(".")[2], name.replace(".", "_")) for name in self.reads}
+        declared = sorted(self.contract.lake.reads)
+        forms = {name: (name.partition(".")[2], name.replace(".", "_")) for name in declared}
         found = [name for name, named in forms.items() if parameter in named]
         if len(found) == 1:
             return found[0]
@@ -106,7 +116,7 @@ class Table:
             f"name it {' or '.join(n.replace('.', '_') for n in found)}"
             if found
             else f"name its table under 'reads:' in {self.contract.path}; there stand "
-            + (", ".join(self.reads) or "none"),
+            + (", ".join(declared) or "none"),
             file=self.code.path,
         )
 
@@ -202,7 +212,7 @@ def find(domains: Iterable[Domain], name: str) -> Table:
 
 def sql_inputs(domain: Domain, table: Table) -> dict[str, sql.Input]:
     """What a table's SQL may know of the tables that it reads."""
-    return {name: _sql_input(domain.tables[name], read) for name, read in table.reads.items()}
+    return {name: _sql_input(domain.tables[name], read) for name, read in table.made_of.items()}
 
 
 def _sql_input(table: Table, read: Read) -> sql.Input:

@@ -25,9 +25,11 @@ from lakehouse.contract.model import (
     digest,
 )
 from lakehouse.contract.parser import parse
+from lakehouse.contract.relationships import FOREIGN_KEY, Reference, reference
 from lakehouse.contract.rules import ROW_RULES, TABLE_RULES
 
 __all__ = [
+    "FOREIGN_KEY",
     "LANDED_COLUMNS",
     "QUARANTINED_SHARE",
     "ROW_RULES",
@@ -39,6 +41,7 @@ __all__ = [
     "Partition",
     "Properties",
     "Read",
+    "Reference",
     "Retention",
     "Rows",
     "Rule",
@@ -46,4 +49,5 @@ __all__ = [
     "Waiver",
     "digest",
     "parse",
+    "reference",
 ]

@@ -280,11 +280,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Rule:
-    """One expectation, by its Great Expectations name.
+    """One expectation, by its Great Expectations name, or one relationship of the standard.
 
     Attributes:
         id: Written by the author, or derived (``carrier_required``, ``primary_key``).
-        type: The expectation's name.
+        type: The expectation's name; ``foreignKey``.
         kwargs: Its arguments, without ``mostly``.
         mostly: Below 1 the rule counts and never quarantines.
         scope: ``row`` quarantines, ``table`` blocks, ``unsupported`` is not evaluated.

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from lakehouse.contract import jsonpath, rules, standard
+from lakehouse.contract import jsonpath, relationships, rules, standard
 from lakehouse.contract.model import (
     LANDED_COLUMNS,
     QUARANTINED_SHARE,
@@ -170,6 +170,7 @@ class _Parser:
             at = ("schema", 0, "properties", i)
             yield from ((at, one) for one in rules.implied(prop))
             yield from self._written((*at, "quality"), prop.get("quality"), prop["name"])
+            yield from self._related(at, prop.get("relationships"), schema["name"], prop["name"])
         keyed = [p for p in properties if p.get("primaryKey")]
         names = [
             p["name"] for p in sorted(keyed, key=lambda p: int(p.get("primaryKeyPosition", 1)))
@@ -177,6 +178,7 @@ class _Parser:
         if names:
             yield ("schema", 0), rules.primary_key(names)
         yield from self._written(("schema", 0, "quality"), schema.get("quality"), None)
+        yield from self._related(("schema", 0), schema.get("relationships"), schema["name"], None)
 
     def _written(
         self, at: _At, entries: Sequence[Mapping[str, Any]] | None, column: str | None
@@ -191,6 +193,22 @@ class _Parser:
             for found, remedy in rules.wrong_arguments(made):
                 raise self._error(here, f"rule {made.id}: {found}", remedy)
             yield here, made
+
+    def _related(
+        self,
+        at: _At,
+        entries: Sequence[Mapping[str, Any]] | None,
+        table: str,
+        column: str | None,
+    ) -> Iterator[tuple[_At, Rule]]:
+        for i, entry in enumerate(entries or ()):
+            here = (*at, "relationships", i)
+            if not entry.get("id"):
+                found = "a relationship without an id: it is a rule"
+                raise self._error(here, found, "add 'id: <what_it_says>'")
+            for found, remedy in relationships.wrong_relationship(entry, table, column):
+                raise self._error(here, f"rule {entry['id']}: {found}", remedy)
+            yield here, relationships.foreign_key(entry, column)
 
     # --- what refers to what ------------------------------------------------------------------
 
@@ -230,6 +248,10 @@ class _Parser:
                 if str(name) not in types:
                     told = f"rule {one.id} names column {name!r}"
                     raise self._error(at, told, did_you_mean(str(name), types))
+            if lake.source and relationships.reference(one):
+                told = f"rule {one.id}: a relationship of a bronze table"
+                remedy = "write it at the silver table that is made of it; bronze is as landed"
+                raise self._error(at, told, remedy)
             for wrong, remedy in rules.wrong_values(one, types):
                 raise self._error(at, f"rule {one.id}: {wrong}", remedy)
         known = {one.id for _, one in found}

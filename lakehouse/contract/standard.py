@@ -40,9 +40,14 @@ def complaints(raw: Mapping[str, Any]) -> Iterator[tuple[_At, str, str]]:
     parsed = model.model_dump(by_alias=True, exclude_unset=True)
     for at, key in _dropped(raw, parsed):
         yield (*at, key), f"unknown key {key!r}", did_you_mean(key, _KEYS)
-    found = _schema().iter_errors(_plain(raw))
-    for problem in sorted(found, key=lambda e: list(map(str, e.absolute_path))):
-        yield tuple(problem.absolute_path), problem.message[:300], "see the standard, v3.1.0"
+    problems = _schema().iter_errors(_plain(raw))
+    for problem in sorted(problems, key=lambda e: list(map(str, e.absolute_path))):
+        if "relationships" in problem.absolute_path:
+            # What the schema says of them is of its own making: alternatives, none of which fits.
+            found = f"no relationship in the standard's form: {problem.instance}"
+            yield tuple(problem.absolute_path), found[:300], _RELATIONSHIP
+        else:
+            yield tuple(problem.absolute_path), problem.message[:300], "see the standard, v3.1.0"
     if len(raw.get("schema") or []) != 1:
         yield ("schema",), "not exactly one schema", "one contract, one table"
 
@@ -60,11 +65,16 @@ def _dropped(written: Any, parsed: Any, at: _At = ()) -> Iterator[tuple[_At, str
             yield from _dropped(one, other, (*at, i))
 
 
+_RELATIONSHIP = (
+    "write {id: …, to: <layer>.<table>.<column>} at the column; of several columns, at the table, "
+    "{id: …, from: [<own table>.<column>, …], to: [<layer>.<table>.<column>, …]}"
+)
 _KEYS = {
     *("id", "name", "logicalType", "physicalType", "description", "required", "unique"),
     *("primaryKey", "primaryKeyPosition", "partitioned", "classification", "quality"),
     *("customProperties", "properties", "slaProperties", "schema", "version", "status"),
     *("engine", "implementation", "type", "metric", "arguments", "mustBe", "mustBeBetween"),
+    *("relationships", "from", "to"),
 }
 
 

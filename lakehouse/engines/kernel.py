@@ -212,7 +212,10 @@ def _audited(task: Task, select: str) -> str:
         if flags
         else "CAST(NULL AS VARCHAR[])"
     )
-    return f"SELECT *, {found} AS _violations FROM (\n{select}\n) AS _selected{where}"
+    counted = [audit.absent(r) for r in task.contract.rules if audit.counts_absent(r)]
+    columns = ", ".join(map(quote, (*task.contract.types, *counted)))
+    selected = audit.looked_up(task.contract.rules, f"(\n{select}\n)")
+    return f"SELECT {columns}, {found} AS _violations FROM {selected} AS _selected{where}"
 
 
 def _partition_literal(task: Task, output: Output) -> str:

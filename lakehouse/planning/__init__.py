@@ -76,7 +76,15 @@ def plan_table(
         return plan_batches(table, actual, batches, records, held or {}, force)
     ours = table.contract.lake.partition
     sources = [
-        Source(name, inputs[name][0], read, inputs[name][1], pending.get(name, Pending()), ours)
+        Source(
+            name,
+            inputs[name][0],
+            read,
+            inputs[name][1],
+            pending.get(name, Pending()),
+            ours,
+            made_of=name in table.made_of,
+        )
         for name, read in table.reads.items()
     ]
     return plan_partitions(table, sources, actual, records, labels or {}, force)

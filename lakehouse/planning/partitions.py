@@ -76,8 +76,9 @@ class _View:
     @property
     def _drivers(self) -> list[Source]:
         """The inputs whose partitions decide which partitions this table has."""
-        same = [s for s in self.sources if s.same_column]
-        return same or [s for s in self.sources if s.by_time]
+        made_of = [s for s in self.sources if s.made_of]
+        same = [s for s in made_of if s.same_column]
+        return same or [s for s in made_of if s.by_time]
 
     def wanted(self) -> list[str | None]:
         """The partitions that the table should have, in order."""

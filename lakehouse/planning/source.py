@@ -35,6 +35,8 @@ class Source:
         snapshot: What is live in it.
         pending: What is still to be built of it.
         ours: The reading table's partition, None for an unpartitioned one.
+        made_of: Whether rows are made of it: a table that a relationship alone refers to does not
+            say which partitions there are.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Source:
     snapshot: Snapshot
     pending: Pending
     ours: Partition | None
+    made_of: bool = True
 
     @property
     def theirs(self) -> Partition | None:

@@ -13,7 +13,7 @@ from lakehouse.sql.lint import lint
 from lakehouse.sql.query import KERNEL_MEANING, Query, parse
 from lakehouse.sql.regex import problem as pattern_problem
 from lakehouse.sql.render import MACROS, Dialect, expression, select
-from lakehouse.sql.resolve import Input
+from lakehouse.sql.resolve import Input, visible
 from lakehouse.sql.words import WORDS
 
 __all__ = [
@@ -30,4 +30,5 @@ __all__ = [
     "parse",
     "pattern_problem",
     "select",
+    "visible",
 ]

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lakehouse.contract.rules import ROW_RULES
+from lakehouse.contract import FOREIGN_KEY, ROW_RULES
 from lakehouse.errors import LakehouseError
 from lakehouse.validation.merged import RuleResult
 
@@ -21,6 +21,7 @@ __all__ = ["publish"]
 _MAPPED = ROW_RULES | {
     "expect_column_values_to_be_unique",
     "expect_compound_columns_to_be_unique",
+    FOREIGN_KEY,
 }
 _VIEWS = "lakehouse.validation.view"
 _OWN = "lakehouse_rule"

@@ -176,12 +176,14 @@ class _Run:
         found = f"CASE WHEN {broken} THEN filter(array({flags}), r -> r IS NOT NULL) END"
         columns = ", ".join(map(quote, contract.types))
         select = over_views(self.task.sql, self.task.inputs)
+        hard = filter(audit.hard, contract.rules)
+        selected = audit.looked_up(hard, f"({select})", quote, view)
         return (
             f"SELECT {columns}, _violations, "
             # A row that belongs nowhere is kept out once.
             f"coalesce({BUILD}, {first}) AS {BUILD}, _violations IS NOT NULL AS {REJECTED} FROM ("
             f"SELECT *, CAST({found} AS ARRAY<STRING>) AS _violations FROM ("
-            f"{self._build_of(f'({select})', contract.types)}){where})"
+            f"{self._build_of(selected, contract.types)}){where})"
         )
 
     def _rules(self) -> list[tuple[str, str]]:
@@ -201,14 +203,20 @@ class _Run:
     # --- counted from what was written ------------------------------------------------------------
 
     def _view_staged(self) -> bool:
-        """``_audited``: the rows as they were written; whether any of them is kept out."""
+        """``_audited``: the rows as they were written; whether any of them is kept out.
+
+        What only counts of relationships is no column of a table, so it is looked up once more.
+        """
         none = "CAST(array() AS ARRAY<STRING>)"
         rejected = {add[f"partition.{REJECTED}"] for add in snapshots.added(self.place)}
         any_rejected = not rejected <= {False, "false"}
         violations = f"coalesce(_violations, {none})" if any_rejected else none
         self.spark.read.format("delta").load(self.place.spark_uri()).selectExpr(
             *map(quote, self.task.contract.types), f"{violations} AS _violations", BUILD
-        ).createOrReplaceTempView("_audited")
+        ).createOrReplaceTempView("_staged")
+        counted = filter(audit.counts_absent, self.task.contract.rules)
+        audited = audit.looked_up(counted, "_staged", quote, view)
+        self.spark.sql(f"SELECT * FROM {audited}").createOrReplaceTempView("_audited")
         return any_rejected
 
     def _rows(self, query: str) -> pa.Table:
