@@ -123,7 +123,8 @@ def looked_up(
     """
     quoted = quoted or quote
     named = named or (lambda name: ".".join(map(quote, name.split("."))))
-    flags, joins = [], []
+    flags: list[str] = []
+    joins: list[str] = []
     for rule in rules:
         one = reference(rule)
         if one is None:

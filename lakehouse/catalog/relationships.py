@@ -60,21 +60,16 @@ def _wrong(
     yield from _untold(table, other, list(zip(own, one.columns, strict=True)))
 
 
-def _untold(
-    table: Table, other: Table, pairs: list[tuple[str, str]]
-) -> Iterator[tuple[str, str]]:
+def _untold(table: Table, other: Table, pairs: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     """That only a part of the other table is looked at has to be meant."""
     ours, theirs = table.contract.lake.partition, other.contract.lake.partition
     if not _narrow(table, other) or other.short in table.contract.lake.reads:
         return
     if ours and theirs and (ours.column, theirs.column) in pairs:
         return
-    yield (
-        f"{other.short} is partitioned too, and a partition looks only at those of its own time "
-        "or value",
-        f"say how far it looks: reads: {{{other.short}: {{lookback: 30 days}}}} ({{}} for just its "
-        "own), or make the partition columns part of the relationship",
-    )
+    found = f"{other.short} is partitioned too: a partition looks at its own time or value there"
+    remedy = f"say how far it looks: reads: {{{other.short}: {{lookback: 30 days}}}}"
+    yield found, f"{remedy} ({{}}: no further), or make the partition columns part of it"
 
 
 def _narrow(table: Table, other: Table) -> bool:

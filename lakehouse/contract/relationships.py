@@ -114,4 +114,3 @@ def _is_share(value: object) -> bool:
 
 def _last(name: str) -> str:
     return name.rpartition(".")[2]
-
