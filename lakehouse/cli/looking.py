@@ -14,6 +14,7 @@ from lakehouse import snapshot as snapshots
 from lakehouse.build import Lake
 from lakehouse.catalog import Table
 from lakehouse.cli import screen
+from lakehouse.contract.rules import columns_of
 from lakehouse.ledger import Ledger
 from lakehouse.settings import load
 from lakehouse.stack.docs import address
@@ -55,7 +56,7 @@ def _purpose(table: Table) -> str:
 
 def _show_one(lake: Lake, table: Table, *, as_json: bool) -> None:
     found = snapshots.read(lake.place(table), table.name)
-    sources = _sources(lake, table)
+    sources, refers = _sources(lake, table), _referred(table)
     columns = [
         [c.name, c.type, c.unit, c.key, c.classification, c.description]
         for c in table.contract.columns
@@ -85,7 +86,8 @@ def _show_one(lake: Lake, table: Table, *, as_json: bool) -> None:
                 "definition": table.definition,
                 "contract": table.contract.path,
                 "columns": [
-                    dict(zip(_COLUMN, c, strict=True)) | {"from": sources.get(str(c[0]), [])}
+                    dict(zip(_COLUMN, c, strict=True))
+                    | {"from": sources.get(str(c[0]), []), "refers_to": refers.get(str(c[0]), [])}
                     for c in columns
                 ],
                 "partitions": [{"partition": p[0], "rows": p[1], "build": p[4]} for p in parts],
@@ -104,6 +106,9 @@ def _show_one(lake: Lake, table: Table, *, as_json: bool) -> None:
     if sources:
         screen.heading("lineage")
         screen.table(["column", "from"], [[name, _grouped(of)] for name, of in sources.items()])
+    if refers:
+        screen.heading("relationships")
+        screen.table(["column", "refers to"], [[n, ", ".join(to)] for n, to in refers.items()])
     screen.heading("partitions")
     screen.table(["partition", "rows", "bytes", "files", "built from"], parts)
     screen.heading("last builds")
@@ -138,16 +143,28 @@ def _sources(lake: Lake, table: Table) -> dict[str, list[str]]:
     Of a function nobody knows: each column may be made of all its inputs.
     """
     if table.code is not None:
-        return {name: [f"{read}.*" for read in table.reads] for name in table.contract.types}
+        return {name: [f"{read}.*" for read in table.made_of] for name in table.contract.types}
     if table.query is None:
         return {}
     tables = lake.domain(table.domain).tables
-    inputs = {name: sql.Input(tables[name].contract.types) for name in table.reads}
+    inputs = {name: sql.Input(tables[name].contract.types) for name in table.made_of}
     made = sql.lineage(table.query, inputs)
     return {
         name: [f"{source}.{column}" for source, column in sorted(made.get(name, ()))]
         for name in table.contract.types
     }
+
+
+def _referred(table: Table) -> dict[str, list[str]]:
+    """Column → the columns that its relationships refer to."""
+    found: dict[str, list[str]] = {}
+    for rule in table.contract.rules:
+        one = table.references.get(rule.id)
+        if one is None:
+            continue
+        for name, there in zip(columns_of(rule), one.columns, strict=True):
+            found.setdefault(name, []).append(f"{one.table}.{there}")
+    return found
 
 
 def _grouped(sources: list[str]) -> str:

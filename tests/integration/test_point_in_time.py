@@ -116,10 +116,12 @@ class Worlds:
                 if leak and table.short == FEATURES:
                     assert leak[0] in query.text
                     query = sql.parse(query.text.replace(*leak), query.path)
+                rules, columns = table.contract.rules, ", ".join(table.contract.types)
                 bad = " OR ".join(rule for _, rule in audit.violations(table.contract)) or "FALSE"
+                rows = audit.looked_up(rules, f"({sql.select(query, table.contract.types)})")
                 self.con.execute(
-                    f"CREATE OR REPLACE TABLE {table.short} AS FROM"
-                    f" ({sql.select(query, table.contract.types)}) WHERE NOT coalesce({bad}, FALSE)"
+                    f"CREATE OR REPLACE TABLE {table.short} AS SELECT {columns} FROM {rows}"
+                    f" WHERE NOT coalesce({bad}, FALSE)"
                 )
 
     def keep(self, name: str, moment: dt.datetime) -> None:

@@ -10,8 +10,9 @@ from flights_lake import JOBS
 from shop import FILES
 
 from lakehouse import catalog, scaffold, sql
-from lakehouse.audit import aggregates, duplicates, violations
+from lakehouse.audit import absent, aggregates, duplicates, looked_up, violations
 from lakehouse.catalog import Domain
+from lakehouse.contract import FOREIGN_KEY
 from lakehouse.engines.limits import beyond, held, unfit, unheld
 from lakehouse.types import delta
 
@@ -70,7 +71,12 @@ def test_spark_takes_every_table(name: str, spark: SparkSession, tmp_path: Path)
 
 def _audit(spark: SparkSession, kinds: dict[str, str], table: catalog.Table) -> None:
     contract = table.contract
-    empty(spark, "_audited", kinds | {"_violations": "VARCHAR[]"})
+    looked = {absent(r): "BOOLEAN" for r in contract.rules if r.type == FOREIGN_KEY}
+    empty(spark, "_audited", kinds | looked | {"_violations": "VARCHAR[]"})
+    if looked:
+        empty(spark, "_selected", kinds)
+        found = spark.sql(f"FROM {looked_up(contract.rules, '_selected', '`{}`'.format, str)}")
+        assert found.columns == [*kinds, *looked]
     single = [bad for _, bad in violations(contract)]
     single += [bad for _, bad in beyond(contract).values()] + [unheld(contract)]
     part = contract.lake.partition

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from related import land, relate, related
 from shop import FILES, Shop
 
 from lakehouse import catalog
 from lakehouse.audit import looked_up
+from lakehouse.cli.looking import show
 from lakehouse.contract import Contract, Reference, parse, reference
 from lakehouse.errors import CatalogError, ContractError
 from lakehouse.ledger import Ledger
@@ -331,6 +334,22 @@ class TestRows:
         kept = shop.rows("SELECT ordered, _violations FROM gold.fading__quarantine")
         assert [(str(day), rules) for day, rules in kept] == [("2026-02-20", ["a_day"])]
         assert len(shop.rows("FROM gold.fading")) == 3
+
+
+def test_show_says_what_a_table_refers_to(shop_: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop_.build()
+    for name in ("uri", "landing", "domains", "state"):
+        monkeypatch.setenv(f"LAKE_{name.upper()}", str(getattr(shop_.settings, name)))
+    shown = CliRunner().invoke(show, ["silver.orders"], catch_exceptions=False).output
+    assert re.search("reads bronze.orders, silver.customers$", shown, re.MULTILINE)
+    assert re.search("^customer +bronze.orders: customer$", shown, re.MULTILINE)
+    assert re.search("^customer +silver.customers.customer$", shown, re.MULTILINE)
+    assert re.search("^customer_known +passed +2 +2 +foreignKey$", shown, re.MULTILINE)
+    columns = json.loads(CliRunner().invoke(show, ["silver.visits", "--json"]).output)["columns"]
+    assert {c["name"]: c["refers_to"] for c in columns if c["refers_to"]} == {
+        "customer": ["silver.customers.customer"],
+        "country": ["silver.customers.country"],
+    }
 
 
 class TestPlanned:

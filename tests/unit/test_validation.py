@@ -207,7 +207,17 @@ def _run() -> list[AuditRow]:
         expectation="expect_compound_columns_to_be_unique",
         kwargs=json.dumps({"column_list": ["day", "shop"]}),
     )
-    return [*rows, other]
+    related = audit(
+        rule="customer_known",
+        table="shop.gold.daily",
+        key="",
+        expectation="foreignKey",
+        kwargs=json.dumps({"column": "customer", "to": "silver.customers.customer"}),
+        unexpected=2,
+        missing=10,
+        detail="2 quarantined",
+    )
+    return [*rows, other, related]
 
 
 @pytest.fixture(scope="module")
@@ -262,6 +272,19 @@ def test_what_was_not_evaluated_or_is_waived_never_passes(state: Path) -> None:
         "unsuccessful_expectations": 2,
         "success_percent": 60.0,
     }
+
+
+def test_a_relationship_is_a_rule_of_our_own(state: Path) -> None:
+    _, told = _stored(state, "shop.gold.daily")["results"]
+    assert told["expectation_config"]["type"] == "lakehouse_rule"
+    assert told["success"] is True
+    assert told["result"]["unexpected_count"] == 2
+    assert told["result"]["unexpected_percent"] == pytest.approx(100 * 2 / 90)
+    page = validation.latest(state, "shop.gold.daily")
+    assert page is not None
+    words = re.sub(r"\s+", " ", _Page(page.read_text()).words)
+    assert "foreignKey: column customer, to silver.customers.customer" in words
+    assert "customer_known passed 2 quarantined" in words
 
 
 def test_the_results_are_great_expectations_own(state: Path) -> None:
