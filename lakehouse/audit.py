@@ -13,14 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lakehouse.contract import (
-    FOREIGN_KEY,
-    QUARANTINED_SHARE,
-    Contract,
-    Rule,
-    Waiver,
-    reference,
-)
+from lakehouse.contract import FOREIGN_KEY, QUARANTINED_SHARE, Contract, Rule, Waiver
 from lakehouse.contract.rules import columns_of
 
 __all__ = [
@@ -35,7 +28,6 @@ __all__ = [
     "duplicates",
     "hard",
     "judge",
-    "looked_up",
     "violations",
 ]
 
@@ -84,7 +76,7 @@ class Verdict:
 def violations(contract: Contract) -> tuple[tuple[str, str], ...]:
     """(rule id, SQL that is TRUE for a violating row) of each rule that quarantines.
 
-    Where relationships are among them it is SQL over what :func:`looked_up` makes.
+    Of a relationship it is the column :func:`absent`.
     """
     return tuple((rule.id, _row_rule(rule)) for rule in contract.rules if hard(rule))
 
@@ -95,50 +87,16 @@ def hard(rule: Rule) -> bool:
 
 
 def absent(rule: Rule) -> str:
-    """The column, made by :func:`looked_up`, that is TRUE where a relationship is violated."""
+    """The column that is TRUE where a row's key is not in the table that it refers to.
+
+    An engine makes it: see :func:`lakehouse.engines.references.looked_up`.
+    """
     return f"absent:{rule.id}"
 
 
 def counts_absent(rule: Rule) -> bool:
     """Whether it is a relationship that only counts: no row lists its violations."""
     return rule.type == FOREIGN_KEY and not hard(rule)
-
-
-def looked_up(
-    rules: Iterable[Rule],
-    relation: str,
-    quoted: Callable[[str], str] | None = None,
-    named: Callable[[str], str] | None = None,
-) -> str:
-    """A relation with the column :func:`absent` of each relationship among some rules.
-
-    No engine but DuckDB can ask for a row of another table inside a projection, so each row is
-    joined with the distinct keys of what it refers to, which neither multiplies nor drops it.
-
-    Args:
-        rules: Others than relationships may be among them.
-        relation: What stands behind FROM: a name, or a SELECT in brackets.
-        quoted: An engine's quotes; DuckDB's by default.
-        named: A table's short name as the engine knows it; likewise.
-    """
-    quoted = quoted or quote
-    named = named or (lambda name: ".".join(map(quote, name.split("."))))
-    flags: list[str] = []
-    joins: list[str] = []
-    for rule in rules:
-        one = reference(rule)
-        if one is None:
-            continue
-        keys, own = f"_keys_{len(joins)}", [f"_r.{quoted(name)}" for name in columns_of(rule)]
-        theirs = ", ".join(f"{quoted(c)} AS _{i}" for i, c in enumerate(one.columns))
-        same = " AND ".join(f"{name} = {keys}._{i}" for i, name in enumerate(own))
-        there = " AND ".join(f"{name} IS NOT NULL" for name in own)
-        flags.append(f"({keys}._0 IS NULL AND {there}) AS {quoted(absent(rule))}")
-        distinct = f"(SELECT DISTINCT {theirs} FROM {named(one.table)})"
-        joins.append(f"LEFT JOIN {distinct} AS {keys} ON {same}")
-    if not flags:
-        return relation
-    return f"(SELECT _r.*, {', '.join(flags)} FROM {relation} AS _r {' '.join(joins)})"
 
 
 def aggregates(contract: Contract, listed: bool = True) -> dict[str, str]:

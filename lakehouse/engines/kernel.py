@@ -16,6 +16,7 @@ from lakehouse.engines.base import FileWarning, Output, Staged, Task, check_row_
 from lakehouse.engines.connection import connection
 from lakehouse.engines.inputs import mount
 from lakehouse.engines.limits import beyond, unfit
+from lakehouse.engines.references import dotted, looked_up
 from lakehouse.engines.writer import Writer
 from lakehouse.errors import EngineError
 from lakehouse.interval import Grain
@@ -214,7 +215,7 @@ def _audited(task: Task, select: str) -> str:
     )
     counted = [audit.absent(r) for r in task.contract.rules if audit.counts_absent(r)]
     columns = ", ".join(map(quote, (*task.contract.types, *counted)))
-    selected = audit.looked_up(task.contract.rules, f"(\n{select}\n)")
+    selected = looked_up(task.contract.rules, f"(\n{select}\n)")
     return f"SELECT {columns}, {found} AS _violations FROM {selected} AS _selected{where}"
 
 
@@ -271,7 +272,7 @@ def _lineage(
         return records, 0, ()
     if task.rows_from is None:
         return selected, 0, ()
-    source = ".".join(map(quote, task.rows_from.split(".")))
+    source = dotted(task.rows_from)
     rows_in = int(con.execute(f"SELECT count(*) FROM {source}").fetchall()[0][0])
     gone = f"FROM {source} AS i ANTI JOIN _audited AS o USING (_source_file, _row)"
     superseded = int(con.execute(f"SELECT count(*) {gone}").fetchall()[0][0])

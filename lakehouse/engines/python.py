@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lakehouse.audit import quote
 from lakehouse.catalog import FUNCTION
 from lakehouse.engines.base import Argument, Function, Task
+from lakehouse.engines.references import dotted
 from lakehouse.errors import EngineError, cause
 from lakehouse.types import arrow
 
@@ -38,9 +39,8 @@ def select(task: Task, con: duckdb.DuckDBPyConnection) -> str:
 
 def _passed(con: duckdb.DuckDBPyConnection, one: Argument) -> pa.Table:
     """An input's rows, in an order that does not depend on files or engines."""
-    table = ".".join(map(quote, one.read.split(".")))
     order = ", ".join(map(quote, one.order)) or "ALL"
-    rows: pa.Table = con.sql(f"SELECT * FROM {table} ORDER BY {order}").to_arrow_table()
+    rows: pa.Table = con.sql(f"SELECT * FROM {dotted(one.read)} ORDER BY {order}").to_arrow_table()
     return rows
 
 

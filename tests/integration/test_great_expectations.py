@@ -17,6 +17,7 @@ from lakehouse.audit import Verdict
 from lakehouse.contract import FOREIGN_KEY, Contract, Rule, parse
 from lakehouse.contract.expectations import EXPECTATIONS
 from lakehouse.contract.rules import ROW_RULES, TABLE_RULES
+from lakehouse.engines.references import looked_up
 
 #: Expectation, arguments: each violated by _ROWS, in the ways in which two readers could differ.
 _RULES: list[tuple[str, dict[str, Any]]] = [
@@ -169,7 +170,7 @@ def _ours(con: duckdb.DuckDBPyConnection, contract: Contract) -> Verdict:
     con.execute(
         "CREATE OR REPLACE TEMP TABLE _audited AS SELECT *, list_filter("
         f"CAST([{', '.join(flags)}] AS VARCHAR[]), lambda v: v IS NOT NULL) AS _violations "
-        f"FROM {audit.looked_up(contract.rules, '_rows')}"
+        f"FROM {looked_up(contract.rules, '_rows')}"
     )
     numbers: dict[str, Any] = {}
     for name, expression in audit.aggregates(contract).items():

@@ -22,6 +22,7 @@ from flights_lake import SampleLake
 
 from lakehouse import audit, sql
 from lakehouse.catalog import Domain
+from lakehouse.engines.references import looked_up
 
 FEATURES = "gold.flight_features"
 LABEL = "label_late15"
@@ -118,7 +119,7 @@ class Worlds:
                     query = sql.parse(query.text.replace(*leak), query.path)
                 rules, columns = table.contract.rules, ", ".join(table.contract.types)
                 bad = " OR ".join(rule for _, rule in audit.violations(table.contract)) or "FALSE"
-                rows = audit.looked_up(rules, f"({sql.select(query, table.contract.types)})")
+                rows = looked_up(rules, f"({sql.select(query, table.contract.types)})")
                 self.con.execute(
                     f"CREATE OR REPLACE TABLE {table.short} AS SELECT {columns} FROM {rows}"
                     f" WHERE NOT coalesce({bad}, FALSE)"

@@ -10,10 +10,11 @@ from flights_lake import JOBS
 from shop import FILES
 
 from lakehouse import catalog, scaffold, sql
-from lakehouse.audit import absent, aggregates, duplicates, looked_up, violations
+from lakehouse.audit import absent, aggregates, duplicates, violations
 from lakehouse.catalog import Domain
 from lakehouse.contract import FOREIGN_KEY
 from lakehouse.engines.limits import beyond, held, unfit, unheld
+from lakehouse.engines.references import looked_up
 from lakehouse.types import delta
 
 if TYPE_CHECKING:

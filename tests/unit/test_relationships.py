@@ -13,9 +13,9 @@ from related import land, relate, related
 from shop import FILES, Shop
 
 from lakehouse import catalog
-from lakehouse.audit import looked_up
 from lakehouse.cli.looking import show
 from lakehouse.contract import Contract, Reference, parse, reference
+from lakehouse.engines.references import looked_up
 from lakehouse.errors import CatalogError, ContractError
 from lakehouse.ledger import Ledger
 

@@ -19,6 +19,7 @@ from lakehouse import snapshot as snapshots
 from lakehouse.audit import OUTSIDE_PARTITION, literal
 from lakehouse.engines.base import Staged, StagedFile, Task, check_row_law
 from lakehouse.engines.limits import beyond, held, unheld
+from lakehouse.engines.references import looked_up
 from lakehouse.engines.spark.failing import failing
 from lakehouse.engines.spark.files import (
     kept_out,
@@ -177,7 +178,7 @@ class _Run:
         columns = ", ".join(map(quote, contract.types))
         select = over_views(self.task.sql, self.task.inputs)
         hard = filter(audit.hard, contract.rules)
-        selected = audit.looked_up(hard, f"({select})", quote, view)
+        selected = looked_up(hard, f"({select})", quote, view)
         return (
             f"SELECT {columns}, _violations, "
             # A row that belongs nowhere is kept out once.
@@ -215,7 +216,7 @@ class _Run:
             *map(quote, self.task.contract.types), f"{violations} AS _violations", BUILD
         ).createOrReplaceTempView("_staged")
         counted = filter(audit.counts_absent, self.task.contract.rules)
-        audited = audit.looked_up(counted, "_staged", quote, view)
+        audited = looked_up(counted, "_staged", quote, view)
         self.spark.sql(f"SELECT * FROM {audited}").createOrReplaceTempView("_audited")
         return any_rejected
 
