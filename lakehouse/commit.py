@@ -196,7 +196,7 @@ def _publish_targets(
         adds = [file for one in keep for file in one.files]
         own = {file.path for file in adds}
         replaced = {*gone, *(one.key for one in keep)}
-        return Change(adds, [f for f in now.files if _key(f) in replaced and f.path not in own])
+        return Change(adds, [p for p in now.parts if _key(p) in replaced and p.path not in own])
 
     before = target.attempts
     version = target.commit(change)

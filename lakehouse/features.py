@@ -58,9 +58,8 @@ class Pinned:
     @property
     def contents(self) -> list[tuple[str, str]]:
         """What decides its rows; how many files a build has does not matter."""
-        return sorted(
-            {(f.partition or "", f.build.effect if f.build else f.path) for f in self.files}
-        )
+        parts = (part for file in self.files for part in file.parts if part.rows)
+        return sorted({(p.partition or "", p.build.effect if p.build else p.path) for p in parts})
 
 
 @dataclass(frozen=True)

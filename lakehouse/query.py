@@ -160,7 +160,7 @@ def table_input(lake: Lake, table: Table, snapshot: snapshots.Snapshot) -> Input
 def quarantine_input(lake: Lake, table: Table, snapshot: snapshots.Snapshot) -> Input:
     """The quarantined rows of the builds that are live in a version."""
     place = quarantine_of(lake.place(table))
-    live = {f.build for f in snapshot.files}
+    live = {part.build for part in snapshot.parts}
     found = snapshots.read(place, f"{table.name}{QUARANTINE}")
     files = tuple(InputFile(f.path, None) for f in found.files if f.build in live)
     types = {**table.contract.types, **QUARANTINE_COLUMNS}

@@ -3,19 +3,23 @@
 Every data file of a declared table lives in a directory that names what it was
 built from, ``…/build=<sql>-<contract>-<inputs>[-<content>]/part-….parquet``. The
 file list of a snapshot therefore says what each partition was built from,
-atomically with the data. Nothing else in this library reads a Delta log.
+atomically with the data; a sealed file's footer says it for each of its
+batches. Nothing else in this library reads a Delta log.
 """
 
 from __future__ import annotations
 
+import concurrent.futures
 import datetime as dt
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from lakehouse import sealed
 from lakehouse.errors import PlanError, StorageError, cause
 from lakehouse.storage import Storage
 
@@ -31,6 +35,7 @@ __all__ = [
     "bounds",
     "build_of",
     "landed",
+    "listed",
     "of",
     "open_table",
     "read",
@@ -45,6 +50,8 @@ _BUILD = re.compile(r"(?:^|/)build=([0-9a-f]{10}(?:-[0-9a-f]{10}){2,3})/")
 _BROKEN_OFF = "error reading a body"
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint\.")
 _BATCH = re.compile(r"(?:^|/)batch=([0-9a-f]{10})/")
+#: Footers of sealed files that are read side by side.
+_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -91,9 +98,11 @@ class File:
         size: Bytes.
         rows: Published rows; -1 when the log does not say.
         partition: The partition value as text (an ISO date for time), None for none or NULL.
-        build: What it was built from; None for a file that the library did not write.
-        batch: Bronze: the landing batch.
-        added: When it was committed (milliseconds, for explanations only).
+        build: What it was built from; None for a sealed file, which is of several builds, and
+            for one that the library did not write.
+        batch: Bronze: the landing batch; None for a sealed file.
+        added: When it was committed (milliseconds; it decides only what maintenance calls old).
+        members: The batches of a sealed file.
     """
 
     path: str
@@ -103,6 +112,23 @@ class File:
     build: BuildId | None
     batch: str | None
     added: int
+    members: tuple[sealed.Member, ...] = ()
+
+    @functools.cached_property
+    def parts(self) -> tuple[File, ...]:
+        """Each batch of a sealed file as if it were a file; any other file is its own part."""
+        return tuple(
+            replace(
+                self,
+                size=self.size * one.rows // max(self.rows, 1),
+                rows=one.rows,
+                build=BuildId.parse(one.build),
+                batch=one.batch,
+                added=one.added,
+                members=(),
+            )
+            for one in self.members
+        ) or (self,)
 
 
 @dataclass(frozen=True)
@@ -112,6 +138,11 @@ class Snapshot:
     table: str
     version: int
     files: tuple[File, ...]
+
+    @property
+    def parts(self) -> Iterable[File]:
+        """Its files, each batch of a sealed one by itself."""
+        return (part for file in self.files for part in file.parts)
 
     @functools.cached_property
     def partitions(self) -> Mapping[str | None, tuple[File, ...]]:
@@ -124,11 +155,11 @@ class Snapshot:
 
     @functools.cached_property
     def batches(self) -> Mapping[str, tuple[File, ...]]:
-        """Bronze: batch → its files in all partitions."""
+        """Bronze: batch → its files, or parts of sealed ones, in all partitions."""
         found: dict[str, list[File]] = {}
-        for file in self.files:
-            if file.batch:
-                found.setdefault(file.batch, []).append(file)
+        for part in self.parts:
+            if part.batch:
+                found.setdefault(part.batch, []).append(part)
         return {batch: tuple(files) for batch, files in found.items()}
 
     @property
@@ -152,7 +183,7 @@ class Snapshot:
         Raises:
             PlanError: ``foreign files``: something else wrote into a declared table.
         """
-        foreign = [file.path for file in self.files if file.build is None]
+        foreign = [part.path for part in self.parts if part.build is None]
         if foreign:
             raise PlanError(
                 f"plan {self.table}",
@@ -247,13 +278,33 @@ def read(storage: Storage, name: str, version: int | None = None) -> Snapshot:
         version: An older version; None for the newest.
 
     Raises:
+        StorageError: See :func:`open_table`; or a sealed file does not say what it holds.
+    """
+    found = listed(storage, name, version)
+    return replace(found, files=_opened(storage, found.files))
+
+
+def listed(storage: Storage, name: str, version: int | None = None) -> Snapshot:
+    """As :func:`read`, by the log alone: of sealed files it is not known which batches they hold.
+
+    Raises:
         StorageError: See :func:`open_table`.
     """
     table = open_table(storage, version)
     if table is None:
         return Snapshot(name, -1, ())
     with storage.reaching(f"list the files of {name}"):
-        return of(table, name)
+        return _of(table, name)
+
+
+def _opened(storage: Storage, files: tuple[File, ...]) -> tuple[File, ...]:
+    """Files with the batches of those that are sealed."""
+    paths = [file.path for file in files if sealed.seals(file.path)]
+    if not paths:
+        return files
+    with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
+        known = dict(zip(paths, pool.map(partial(sealed.members, storage), paths), strict=True))
+    return tuple(replace(file, members=known.get(file.path, ())) for file in files)
 
 
 def added(storage: Storage) -> list[dict[str, Any]]:
@@ -275,8 +326,17 @@ def _actions(table: DeltaTable) -> pa.Table:
     return pa.RecordBatchReader.from_stream(table.get_add_actions(flatten=True)).read_all()
 
 
-def of(table: DeltaTable, name: str) -> Snapshot:
-    """The snapshot of an open table."""
+def of(table: DeltaTable, name: str, storage: Storage) -> Snapshot:
+    """The snapshot of an open table.
+
+    Raises:
+        StorageError: A sealed file does not say what it holds.
+    """
+    found = _of(table, name)
+    return replace(found, files=_opened(storage, found.files))
+
+
+def _of(table: DeltaTable, name: str) -> Snapshot:
     actions = _actions(table)
     columns = table.metadata().partition_columns
     nothing = [None] * actions.num_rows
@@ -325,20 +385,24 @@ def bounds(storage: Storage, version: int, column: str) -> tuple[dt.datetime, dt
 
 
 def landed(storage: Storage, files: Sequence[File]) -> dict[str, dict[str, dt.datetime]]:
-    """Bronze: batch → the landed files that its rows are from → when each had landed."""
+    """Bronze: batch → the landed files that its rows are from → when each had landed.
+
+    Args:
+        storage: The table's place.
+        files: Files of batches, and parts of sealed ones.
+    """
     import pyarrow.dataset as ds
 
-    found: dict[str, dict[str, dt.datetime]] = {}
-    columns = ["_source_file", "_landed_at"]
-    for file in files:
-        of_batch = found.setdefault(file.batch or "", {})
-        if file.rows:
-            path = f"{storage.root}/{file.path}"
-            with storage.reaching(f"read {storage.uri}"):
-                rows = ds.dataset(path, filesystem=storage.arrow(), format="parquet")
-                seen = rows.to_table(columns=columns).group_by(columns).aggregate([])
-            pairs = zip(*(seen[name].to_pylist() for name in columns), strict=True)
-            of_batch |= {str(source): when for source, when in pairs}
+    found: dict[str, dict[str, dt.datetime]] = {file.batch or "": {} for file in files}
+    columns = ["_batch", "_source_file", "_landed_at"]
+    for path in dict.fromkeys(file.path for file in files if file.rows):
+        with storage.reaching(f"read {storage.uri}"):
+            place = f"{storage.root}/{path}"
+            rows = ds.dataset(place, filesystem=storage.arrow(), format="parquet")
+            seen = rows.to_table(columns=columns).group_by(columns).aggregate([])
+        for batch, source, when in zip(*(seen[c].to_pylist() for c in columns), strict=True):
+            if batch in found:
+                found[batch][str(source)] = when
     return found
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from lakehouse import snapshot as snapshots
 from lakehouse.engines.base import StagedFile
 from lakehouse.errors import CommitConflict, CommitError, SchemaChangeError, cause
+from lakehouse.rewriting import remainder
 from lakehouse.snapshot import File, Snapshot
 from lakehouse.storage import Storage
 from lakehouse.types import delta
@@ -78,7 +79,7 @@ class Change:
 
     Attributes:
         adds: Files that are not live yet.
-        removes: Live files.
+        removes: Live files, and parts of sealed ones: what stays of such a file takes its place.
         data_change: False where rows only move from file to file.
         modified: Path of an added file → when its rows were published (milliseconds); now,
             where it is not named.
@@ -110,6 +111,7 @@ class Transaction:
         self.name, self.storage, self.form = name, storage, form
         self.metadata = {"lakehouse": json.dumps({"run": run, "engine": engine})}
         self.attempts = 0
+        self._remainders: dict[tuple[str, tuple[File, ...]], StagedFile] = {}
 
     def commit(self, change: Callable[[Snapshot], Change]) -> int:
         """Try until the log holds what is meant; returns the version that does.
@@ -131,12 +133,13 @@ class Transaction:
             except (DeltaError, OSError) as error:
                 self._wait(attempt, error)
                 continue
-            now = snapshots.of(delta_table, self.name)
+            now = snapshots.of(delta_table, self.name, self.storage)
             meant = change(now)
             live = {file.path for file in now.files}
             meant = replace(meant, adds=[file for file in meant.adds if file.path not in live])
             if not meant.adds and not meant.removes:
                 return now.version
+            meant = self._with_remainders(now, meant)
             failure: Exception | None = None
             try:
                 if self._add_columns(delta_table):
@@ -184,11 +187,28 @@ class Transaction:
         time.sleep(random.uniform(0.01, min(2.0, 0.05 * 2**attempt)))
 
     def _won(self, version: int, meant: Change) -> bool:
-        if snapshots.read(self.storage, self.name).version < version:
+        if snapshots.listed(self.storage, self.name).version < version:
             return False
-        live = {f.path for f in snapshots.read(self.storage, self.name, version).files}
+        live = {f.path for f in snapshots.listed(self.storage, self.name, version).files}
         added = all(f.path in live for f in meant.adds)
         return added and not any(f.path in live for f in meant.removes)
+
+    def _with_remainders(self, now: Snapshot, meant: Change) -> Change:
+        """A change that also adds what stays of sealed files, where it removes parts of them."""
+        gone = set(meant.removes)
+        whole = {file.path for file in now.files if file in gone}
+        modified = dict(meant.modified)
+        adds = list(meant.adds)
+        for file in now.files:
+            stay = tuple(part for part in file.parts if part not in gone)
+            if file.path not in whole and 0 < len(stay) < len(file.parts):
+                # Tried again, it is not written again.
+                key = (file.path, stay)
+                if key not in self._remainders:
+                    self._remainders[key] = remainder(self.storage, self.name, file, stay)
+                adds.append(self._remainders[key])
+                modified[adds[-1].path] = max(part.added for part in stay)
+        return replace(meant, adds=adds, modified=modified)
 
     def _open(self) -> DeltaTable:
         from deltalake import CommitProperties, DeltaTable
@@ -244,6 +264,7 @@ class Transaction:
             for file in meant.adds
         ]
         if mode == "append":
+            gone = {file.path for file in meant.removes}
             actions += [
                 RemoveAction(
                     path=file.path,
@@ -252,7 +273,8 @@ class Transaction:
                     size=file.size,
                     partition_values=_values(column, file.partition),
                 )
-                for file in meant.removes
+                for file in now.files
+                if file.path in gone
             ]
         turn = (delta_table.transaction_version(_APP) or 0) + 1
         delta_table.create_write_transaction(
@@ -295,7 +317,7 @@ class Transaction:
             )
         if not self.form.replaces(delta_table.schema()):
             return "append"
-        left = {file.path for file in now.files} - {file.path for file in removes}
+        left = {part.path for part in set(now.parts) - set(removes)}
         if left:
             raise SchemaChangeError(
                 f"change columns of {self.name}",

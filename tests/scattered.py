@@ -18,7 +18,7 @@ from lakehouse import query
 from lakehouse import snapshot as snapshots
 from lakehouse.engines.base import StagedFile
 from lakehouse.engines.writer import quarantine_of
-from lakehouse.maintenance.rewriting import statistics
+from lakehouse.rewriting import statistics
 from lakehouse.snapshot import Snapshot
 from lakehouse.storage import Storage
 from lakehouse.transaction import Change, Transaction

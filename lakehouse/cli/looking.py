@@ -67,7 +67,7 @@ def _show_one(lake: Lake, table: Table, *, as_json: bool) -> None:
             sum(f.rows for f in files),
             screen.size(sum(f.size for f in files)),
             len(files),
-            str(files[0].build),
+            str(files[0].parts[0].build),
         ]
         for value, files in found.partitions.items()
     ]

@@ -184,17 +184,19 @@ class Rows(_Strict):
 
 
 class Retention(_Strict):
-    """How long ``lake maintain`` leaves what is no longer live.
+    """How long ``lake maintain`` leaves what is no longer live, or lies in many small files.
 
     Attributes:
         history: Versions that were current within this time stay readable; longer, where a
             recorded run or a model holds one.
         longest_build: Files that no version holds are left for so long, since a build may be
             about to publish them; no ``history`` is shorter.
+        seal: Bronze: small files of batches that were published longer ago become one.
     """
 
     history: Duration = dt.timedelta(days=7)
     longest_build: Annotated[Duration, Field(ge=dt.timedelta(hours=1))] = dt.timedelta(days=7)
+    seal: Duration = dt.timedelta(days=30)
 
     @property
     def kept_for(self) -> dt.timedelta:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -15,7 +15,7 @@ from lakehouse.maintenance.compaction import Merge
 from lakehouse.maintenance.files import Stored, remove
 from lakehouse.maintenance.place import Place
 from lakehouse.maintenance.plan import Act, Step, TablePlan
-from lakehouse.maintenance.rewriting import rewrite, statistics
+from lakehouse.rewriting import Statistics, rewrite, statistics
 from lakehouse.snapshot import Snapshot
 from lakehouse.transaction import MAX_ACTIONS, Change, Transaction
 
@@ -59,7 +59,8 @@ def apply_table(
     """
     acting = _Acting(plan, run, on_event)
     acts: dict[Act, Callable[[_Acting, Step], Step]] = {
-        Act.compact: _compact,
+        Act.seal: partial(_merge, merges=plan.seals),
+        Act.compact: partial(_merge, merges=plan.merges),
         Act.drop: _drop,
         Act.checkpoint: _checkpoint,
         Act.vacuum: partial(_remove, files=plan.dead),
@@ -69,26 +70,36 @@ def apply_table(
     return tuple(acts[step.act](acting, step) for step in plan.steps)
 
 
-def _compact(acting: _Acting, step: Step) -> Step:
+def _merge(acting: _Acting, step: Step, merges: Sequence[Merge]) -> Step:
     """Merge files; where another writer has replaced one meanwhile, its merge is left out."""
-    merges = acting.plan.merges
     paths = (file.path for merge in merges for file in merge.files)
     told = statistics(acting.place.storage, paths)
     made: list[tuple[Merge, StagedFile]] = []
     finished = 0
     with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
-        for merge, new in zip(
-            merges, pool.map(lambda m: rewrite(acting.place, m, told), merges), strict=True
-        ):
+        written = pool.map(partial(_rewritten, acting.place, told), merges)
+        for merge, new in zip(merges, written, strict=True):
             made.append((merge, new))
             finished += len(merge.files)
-            acting.tell(step.files, Act.compact, finished)
+            acting.tell(step.files, step.act, finished)
     held = [merge for part in _portions(made) for merge in _replace(acting, part)]
     files = [file for merge in held for file in merge.files]
     because = f"became {len(held)}"
     if len(held) < len(merges):
         because += f"; {len(merges) - len(held)} others were replaced by a build meanwhile"
-    return Step(Act.compact, len(files), sum(f.size for f in files), because)
+    return Step(step.act, len(files), sum(f.size for f in files), because)
+
+
+def _rewritten(place: Place, told: Mapping[str, Statistics], merge: Merge) -> StagedFile:
+    return rewrite(
+        place.storage,
+        place.name,
+        merge.files,
+        merge.folder(place.kind),
+        told,
+        types=place.types,
+        members=merge.members,
+    )
 
 
 def _replace(acting: _Acting, made: _Done) -> list[Merge]:

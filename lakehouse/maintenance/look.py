@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from lakehouse import sealed
 from lakehouse import snapshot as snapshots
 from lakehouse.errors import StorageError
 from lakehouse.maintenance.files import Stored, listed
@@ -13,7 +14,7 @@ from lakehouse.maintenance.log import Log, named
 from lakehouse.maintenance.pins import Pin
 from lakehouse.maintenance.place import Place
 from lakehouse.maintenance.plan import Seen
-from lakehouse.snapshot import Snapshot
+from lakehouse.snapshot import BuildId, Snapshot
 
 __all__ = ["look"]
 
@@ -50,7 +51,7 @@ def look(group: Sequence[Place], pins: Iterable[Pin], now: dt.datetime) -> tuple
     paths = frozenset[str]().union(*(one.paths for one in found))
     committed = frozenset[str]().union(*(one.committed for one in found))
     table = next((one for one in found if one.place.kind == "table"), None)
-    builds = frozenset(map(snapshots.build_of, table.paths)) if table else frozenset()
+    builds = _builds(table) if table else frozenset()
     return tuple(
         Seen(
             place=one.place,
@@ -65,6 +66,17 @@ def look(group: Sequence[Place], pins: Iterable[Pin], now: dt.datetime) -> tuple
             warnings=one.warnings,
         )
         for one in found
+    )
+
+
+def _builds(table: _Kept) -> frozenset[BuildId | None]:
+    """What the files that a kept version reads were built from."""
+    place = table.place
+    # One that is not there any more keeps no row, wherever it is named.
+    there = [f.path for f in table.stored if place.absolute(f.path) in table.paths]
+    members = (m for p in there if sealed.seals(p) for m in sealed.members(place.storage, p))
+    return frozenset(map(snapshots.build_of, table.paths)).union(
+        BuildId.parse(member.build) for member in members
     )
 
 
@@ -153,6 +165,6 @@ def _certain(place: Place, version: int) -> Snapshot:
 
 
 def _read(place: Place, version: int) -> Snapshot | None:
-    """One version; None when the log does not reach so far back."""
-    found = snapshots.read(place.storage, place.name, version)
+    """The paths of one version; None when the log does not reach so far back."""
+    found = snapshots.listed(place.storage, place.name, version)
     return found if found.version == version else None

@@ -19,6 +19,7 @@ from lakehouse.storage import Storage
 __all__ = ["Place", "places"]
 
 _BUILD = re.compile(r"^(?!_)(?:[^/]+/)*build=[0-9a-f-]{32,43}/(?:[^/]+/)*[^/]+\.parquet$")
+_SEALED = re.compile(r"^(?!_)(?:[^/]+/)*sealed=[0-9a-f]{10}/part-[^/]+\.parquet$")
 _STAGING = re.compile(r"^staging/[^/]+/.")
 _SCHEME = re.compile(r"^(?:file|s3a?)://")
 _OPS = re.compile(r"^(?:run=[^/]+|compacted)/[^/]+\.parquet$")
@@ -52,7 +53,8 @@ class Place:
         """Whether a file below the table's root is one that the library's writers make."""
         if self.kind in ("predictions", "ops") and _OPS.match(path):
             return True
-        return self.kind != "ops" and bool(_BUILD.match(path) or _STAGING.match(path))
+        forms = (_BUILD, _SEALED, _STAGING)
+        return self.kind != "ops" and any(form.match(path) for form in forms)
 
 
 def places(lake: Lake, domain: Domain, select: Sequence[str] = ()) -> tuple[tuple[Place, ...], ...]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from lakehouse.maintenance.compaction import Merge, merges, unmerged
+from lakehouse.maintenance.compaction import Merge, merges, seals, unmerged
 from lakehouse.maintenance.files import Stored
 from lakehouse.maintenance.log import Log
 from lakehouse.maintenance.place import Place
@@ -20,6 +20,7 @@ __all__ = ["Act", "Plan", "Seen", "Step", "TablePlan", "plan_table"]
 class Act(enum.StrEnum):
     """What is done to a table, in this order."""
 
+    seal = "seal"
     compact = "compact"
     drop = "drop quarantine"
     checkpoint = "checkpoint"
@@ -83,7 +84,8 @@ class TablePlan:
         version: Its newest version.
         oldest: The oldest version that stays readable.
         held: Versions older than the history → who holds them.
-        merges: Small files that become one.
+        seals: Files of old bronze batches that become one.
+        merges: Small files of one build that become one.
         dropped: Quarantined rows of builds that no kept version holds.
         checkpoint: Whether the log is summed up.
         dead: Files of versions that are not kept.
@@ -96,6 +98,7 @@ class TablePlan:
     version: int
     oldest: int
     held: Mapping[int, tuple[str, ...]]
+    seals: tuple[Merge, ...] = ()
     merges: tuple[Merge, ...] = ()
     dropped: tuple[File, ...] = ()
     checkpoint: bool = False
@@ -107,9 +110,13 @@ class TablePlan:
     @property
     def steps(self) -> tuple[Step, ...]:
         """Its lines, those that do something only."""
+        sealed = [file for merge in self.seals for file in merge.files]
         merged = [file for merge in self.merges for file in merge.files]
-        kept_for, longest = self.place.retention.kept_for, self.place.retention.longest_build
+        retention = self.place.retention
+        kept_for, longest = retention.kept_for, retention.longest_build
+        batches = f"become {len(self.seals)}: of batches older than {_days(retention.seal)}"
         lines = (
+            _step(Act.seal, sealed, batches),
             _step(Act.compact, merged, f"become {len(self.merges)}"),
             _step(Act.drop, self.dropped, "their builds are in no kept version"),
             Step(Act.checkpoint, int(self.checkpoint), 0, "many commits since the last one"),
@@ -165,26 +172,23 @@ def plan_table(seen: Seen, now: dt.datetime) -> TablePlan:
     dead = [file for file in garbage if place.absolute(file.path) in seen.committed]
     never = {file.path for file in garbage} - {file.path for file in dead}
     dropped = _dropped(seen, before) if place.kind == "quarantine" else ()
-    gone = {file.path for file in dropped}
+    since = now - place.retention.seal
+    sealing = seals(snapshot, int(since.timestamp() * 1000)) if place.kind == "table" else ()
+    gone = {file.path for file in (*dropped, *(f for merge in sealing for f in merge.files))}
+    left = replace(snapshot, files=tuple(f for f in snapshot.files if f.path not in gone))
     return TablePlan(
         place,
         snapshot.version,
         seen.oldest,
         seen.held,
-        merges=merges(
-            Snapshot(
-                snapshot.table,
-                snapshot.version,
-                tuple(f for f in snapshot.files if f.path not in gone),
-            ),
-            place.kind,
-        ),
+        seals=sealing,
+        merges=merges(left, place.kind),
         dropped=dropped,
         checkpoint=seen.log.latest - max(seen.log.checkpoints, default=-1) > CHECKPOINT_INTERVAL,
         dead=tuple(dead),
         orphans=tuple(file for file in garbage if file.path in never),
         log=seen.log.expired(seen.oldest),
-        warnings=(*seen.warnings, *unmerged(snapshot)),
+        warnings=(*seen.warnings, *unmerged(left)),
     )
 
 

@@ -49,11 +49,8 @@ class Source:
 
     def contents(self, windows: Sequence[Interval]) -> list[tuple[str, str]]:
         """What decides the rows of some windows; how many files a build has does not matter."""
-        found = {
-            (file.partition or "", file.build.effect if file.build else file.path)
-            for file in self.files(windows)
-        }
-        return sorted(found)
+        parts = (part for file in self.files(windows) for part in file.parts if part.rows)
+        return sorted({(p.partition or "", p.build.effect if p.build else p.path) for p in parts})
 
     def _may_hold(self, file: File, windows: Sequence[Interval]) -> bool:
         part = self.table.contract.lake.partition

@@ -178,9 +178,10 @@ class _View:
         """Landing batches that came into the input after this partition was built."""
         since = max((f.added for f in self.actual.partitions.get(partition, ())), default=0)
         batches = {
-            f.batch
+            part.batch
             for value in values
-            for f in source.snapshot.partitions[value]
-            if f.batch and f.added > since
+            for file in source.snapshot.partitions[value]
+            for part in file.parts
+            if part.batch and part.added > since
         }
         return sorted(self.labels.get(batch, batch) for batch in batches)

@@ -173,6 +173,7 @@ class Source:
 
 
 def _print(files: Iterable[File]) -> str:
-    # A set, so that compaction and the split into files do not matter; empty files never do.
-    effects = {f.build.effect for f in files if f.build and f.rows}
+    # A set, so that neither merging nor the split into files matters; empty files never do.
+    parts = (part for file in files for part in file.parts)
+    effects = {part.build.effect for part in parts if part.build and part.rows}
     return digest(sorted(effects)) if effects else ""

@@ -202,8 +202,8 @@ def _parts(table: Table, snapshot: Snapshot, after: dt.datetime) -> Iterator[Tur
         if value is not None and _ended(table, value, after):
             continue
         builds: dict[str, list[File]] = {}
-        for file in files:
-            builds.setdefault(str(file.build), []).append(file)
+        for part in (part for file in files for part in file.parts):
+            builds.setdefault(str(part.build), []).append(part)
         for of_build in builds.values():
             build = of_build[0].build
             if build is not None and any(file.rows for file in of_build):

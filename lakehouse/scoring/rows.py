@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lakehouse import sealed
 from lakehouse.audit import literal, quote
 from lakehouse.engines.base import Input, InputFile
 from lakehouse.engines.inputs import mount
@@ -156,14 +157,24 @@ def batches(
 def _read(todo: Todo, turn: Turn, place: Storage, columns: Sequence[str]) -> Iterator[pa.Table]:
     """Columns of the files of one partition, in batches that fit into memory."""
     import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
     contract = todo.table.contract
     part = contract.lake.partition.column if contract.lake.partition else None
     schema = pa.schema([(c, arrow(contract.types[c])) for c in columns if c != part])
     paths = [f"{place.root}/{file.path}" for file in turn.files if file.rows]
-    found = ds.dataset(paths, schema, filesystem=place.arrow(), format="parquet")
-    for batch in found.to_batches(batch_size=_BATCH, batch_readahead=1, fragment_readahead=1):
+    # A sealed file holds batches of other turns, too.
+    shared = [file.batch for file in turn.files if sealed.seals(file.path)]
+    read = pa.unify_schemas([schema, pa.schema([("_batch", pa.string())])]) if shared else schema
+    found = ds.dataset(paths, read, filesystem=place.arrow(), format="parquet").scanner(
+        columns=schema.names,
+        filter=pc.field("_batch").isin(shared) if shared else None,
+        batch_size=_BATCH,
+        batch_readahead=1,
+        fragment_readahead=1,
+    )
+    for batch in found.to_batches():
         rows = pa.Table.from_batches([batch])
         if part is not None and part in columns:
             value: Any = pa.scalar(turn.part.partition, pa.string())
@@ -180,7 +191,8 @@ def _late(todo: Todo, plan: VersionPlan) -> str:
 
 def _input(todo: Todo, place: Storage, name: str, turns: Sequence[Turn]) -> Input:
     part = todo.table.contract.lake.partition
-    files = tuple(
+    files = dict.fromkeys(
         InputFile(file.path, file.partition) for turn in turns for file in turn.files if file.rows
     )
-    return Input(name, place, todo.table.contract.types, part.column if part else None, files)
+    types = todo.table.contract.types
+    return Input(name, place, types, part.column if part else None, tuple(files))

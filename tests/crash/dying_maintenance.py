@@ -15,8 +15,8 @@ from unittest import mock
 from dying_build import dying
 from racing_builder import OpenShop
 
-from lakehouse import ledger, maintenance, ops, transaction
-from lakehouse.maintenance import files, rewriting
+from lakehouse import ledger, maintenance, ops, rewriting, transaction
+from lakehouse.maintenance import files
 from lakehouse.maintenance.pins import Pin
 
 #: Where it may be killed: (owner, function, after its call rather than before, at which call).

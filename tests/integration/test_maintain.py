@@ -33,7 +33,7 @@ from lakehouse.maintenance.look import look
 from lakehouse.maintenance.pins import Pin
 from lakehouse.maintenance.place import places
 from lakehouse.maintenance.plan import TablePlan, plan_table
-from lakehouse.maintenance.rewriting import statistics
+from lakehouse.rewriting import statistics
 
 NAMES = ("bronze.orders", "silver.orders")
 

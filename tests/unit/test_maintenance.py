@@ -20,8 +20,8 @@ from lakehouse.maintenance.log import Log
 from lakehouse.maintenance.pins import of_versions
 from lakehouse.maintenance.place import Place
 from lakehouse.maintenance.plan import Act, Seen, plan_table
-from lakehouse.maintenance.rewriting import Statistics, merged
 from lakehouse.registry import ModelRecord, ModelVersion
+from lakehouse.rewriting import Statistics, merged
 from lakehouse.snapshot import File, Snapshot, build_of
 from lakehouse.storage import Storage
 
