@@ -133,7 +133,11 @@ class TestSealing:
 
     def test_the_log_says_that_no_row_changed_and_keeps_statistics(self, orders: Shop) -> None:
         place = place_of(orders, "bronze.orders")
-        before = rewriting.statistics(place, [f.path for f in orders.snapshot("b.orders").files]) if False else None
+        before = (
+            rewriting.statistics(place, [f.path for f in orders.snapshot("b.orders").files])
+            if False
+            else None
+        )
         assert before is None
         maintained(orders)
         version = snapshots.read(place, "b").version
@@ -179,9 +183,10 @@ class TestUnsealing:
     def test_a_file_that_lands_again_replaces_its_batch_alone(
         self, shop: Shop, tmp_path: Path
     ) -> None:
-        known, (february,) = parts(shop), [
-            f for f in sealed_files(shop) if f.partition == "2026-02-01"
-        ]
+        known, (february,) = (
+            parts(shop),
+            [f for f in sealed_files(shop) if f.partition == "2026-02-01"],
+        )
         shop.orders(name(7), ("o7", "cid", 77, "2026-01-08"))
         assert list(shop.todo("bronze.orders").values()) == [
             [f"new data orders/{name(7)}.csv landed again"]
@@ -201,12 +206,17 @@ class TestUnsealing:
 
     def test_what_stays_has_the_statistics_of_its_rows(self, tmp_path: Path) -> None:
         shop = Shop(tmp_path, ["bronze.orders"])
-        shop.edit("bronze/orders.yaml", "order_id, logicalType", "order_id, primaryKey: true, logicalType")
+        shop.edit(
+            "bronze/orders.yaml", "order_id, logicalType", "order_id, primaryKey: true, logicalType"
+        )
         for n in range(30):
             shop.orders(name(n), (f"o{n:03}", "ann", n, "2026-01-03"))
         shop.build()
         maintained(shop)
-        place, low = place_of(shop, "bronze.orders"), shop.rows("SELECT min(_landed_at) FROM bronze.orders")
+        place, low = (
+            place_of(shop, "bronze.orders"),
+            shop.rows("SELECT min(_landed_at) FROM bronze.orders"),
+        )
         (file,) = sealed_files(shop)
         told = rewriting.statistics(place, [file.path])[file.path]
         assert (told.low["order_id"], told.high["order_id"]) == ("o000", "o029")
@@ -232,7 +242,9 @@ class TestUnsealing:
     def test_forced(self, shop: Shop) -> None:
         before = everything(shop)
         label = f"orders/{name(3)}.csv"
-        assert shop.build("bronze.orders", force=True, partitions=[label]).changed[0].partitions == 1
+        assert (
+            shop.build("bronze.orders", force=True, partitions=[label]).changed[0].partitions == 1
+        )
         assert everything(shop) == before
         shop.build("bronze.orders", force=True)
         assert everything(shop) == before
@@ -274,7 +286,9 @@ class TestUnsealing:
             "  - {name: ordered,",
             "  - {name: note, logicalType: string, physicalType: VARCHAR}\n  - {name: ordered,",
         )
-        shop.edit("bronze/orders.yaml", "format: csv", "format: csv, missing_columns: null_fill") if False else None
+        shop.edit(
+            "bronze/orders.yaml", "format: csv", "format: csv, missing_columns: null_fill"
+        ) if False else None
         shop.build("bronze.orders")
         assert shop.rows("SELECT count(*) FROM bronze.orders WHERE note IS NOT NULL") == [(0,)]
 

@@ -5,16 +5,22 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scattered import stats_of
 
+from lakehouse import sealed
 from lakehouse.contract import Retention
-from lakehouse.maintenance.compaction import merges, unmerged
+from lakehouse.errors import StorageError
+from lakehouse.maintenance.compaction import merges, seals, unmerged
 from lakehouse.maintenance.files import Stored
 from lakehouse.maintenance.log import Log
 from lakehouse.maintenance.pins import of_versions
@@ -22,6 +28,7 @@ from lakehouse.maintenance.place import Place
 from lakehouse.maintenance.plan import Act, Seen, plan_table
 from lakehouse.registry import ModelRecord, ModelVersion
 from lakehouse.rewriting import Statistics, merged
+from lakehouse.sealed import Member
 from lakehouse.snapshot import File, Snapshot, build_of
 from lakehouse.storage import Storage
 
@@ -75,6 +82,94 @@ class TestMerges:
         files = [file(f"month=1/batch={n:010}/build={ONE}/a", batch=f"{n:010}") for n in range(101)]
         assert unmerged(snapshot(*files[:100])) == ()
         assert "101 batches of 10 B each" in unmerged(snapshot(*files))[0]
+
+
+class TestSeals:
+    before = int(NOW.timestamp() * 1000)
+
+    def batch(self, n: int, size: int = 10, of: str = ONE, month: int = 1, **given: Any) -> File:
+        path = f"month={month}/batch={n:010}/build={of}/a"
+        return replace(file(path, size, batch=f"{n:010}"), **given)
+
+    def sealed(self, count: int, size: int) -> File:
+        members = tuple(
+            Member(f"{n:010}", ONE, 1, 7) for n in range(size * 100, size * 100 + count)
+        )
+        path = f"month=1/{sealed.folder(members)}/b"
+        return replace(file(path, size, count), build=None, members=members)
+
+    def found(self, *files: File, target: int = 10_000) -> list[tuple[int, int]]:
+        """Of each merge: its files, its batches."""
+        made = seals(snapshot(*files), self.before, target)
+        return [(len(merge.files), len(merge.members)) for merge in made]
+
+    def test_where_there_are_many_of_one_partition_and_definition(self) -> None:
+        files = [self.batch(n) for n in range(20)]
+        assert self.found(*files) == [(20, 20)]
+        assert self.found(*files[:19]) == []
+        assert self.found(*files[:19], self.batch(19, month=2)) == []
+        other = f"{2:010}-{1:010}-{1:010}-{1:010}"
+        assert self.found(*files[:19], self.batch(19, of=other)) == []
+        assert self.found(
+            *files[:19], self.batch(19, of=TWO.replace(f"{2:010}", f"{1:010}", 2))
+        ) == [(20, 20)]
+
+    def test_the_young_the_large_and_the_uncounted_stay(self) -> None:
+        files = [self.batch(n) for n in range(19)]
+        assert self.found(*files, self.batch(19, added=self.before)) == []
+        assert self.found(*files, self.batch(19, size=5001)) == []
+        assert self.found(*files, self.batch(19, rows=-1)) == []
+        assert self.found(*files, self.batch(19, rows=0)) == [(20, 20)]
+
+    def test_up_to_the_target(self) -> None:
+        assert self.found(*(self.batch(n) for n in range(55)), target=250) == [(25, 25), (25, 25)]
+
+    def test_a_batch_of_several_files_is_there_once(self) -> None:
+        files = [self.batch(n) for n in range(19)]
+        twice = replace(files[0], path=f"{files[0].path}2", rows=3, added=files[0].added + 5)
+        (merge,) = seals(snapshot(*files, twice), self.before)
+        assert len(merge.members) == 19
+        assert merge.members[0] == Member("0000000000", ONE, 4, files[0].added + 5)
+        assert merge.folder("table") == f"month=1/{sealed.folder(merge.members)}"
+
+    def test_what_is_sealed_is_sealed_again_when_it_doubles(self) -> None:
+        files = [self.batch(n) for n in range(19)]
+        assert self.found(*files, self.sealed(30, 190)) == [(20, 49)]
+        assert self.found(*files, self.sealed(30, 191)) == []
+        assert self.found(*files, self.batch(19), self.sealed(30, 201)) == [(20, 20)]
+        both = (self.sealed(30, 100), self.sealed(40, 290))
+        assert self.found(*files, *both) == [(21, 89)]
+
+    def test_other_tables_are_not_sealed(self) -> None:
+        files = snapshot(*(self.batch(n) for n in range(20)))
+        assert steps(seen("table", snapshot=files)) == {}
+        old = replace(seen("table", snapshot=files), place=place(seal="29 days"))
+        assert steps(old) == {"seal": 20}
+        for kind in ("quarantine", "predictions", "ops"):
+            assert "seal" not in steps(replace(old, place=replace(old.place, kind=kind)))
+
+    def test_files_that_are_sealed_are_not_merged_beside_it(self) -> None:
+        files = [self.batch(n, added=0) for n in range(20)]
+        young = [replace(self.batch(30), path=f"{self.batch(30).path}{n}") for n in range(2)]
+        second = replace(files[0], path=f"{files[0].path}2")
+        found = seen("table", snapshot=snapshot(*files, second, *young))
+        assert steps(found) == {"seal": 21, "compact": 2}
+
+
+def test_a_sealed_file_lists_its_batches(tmp_path: Path) -> None:
+    members = tuple(Member(f"{n:010}", ONE, n, n) for n in range(3))
+    path = f"month=1/{sealed.folder(members)}/part-0.parquet"
+    (tmp_path / path).parent.mkdir(parents=True)
+    rows = pa.table({"_batch": ["0000000001"]})
+    pq.write_table(rows.replace_schema_metadata(sealed.footer(members)), tmp_path / path)
+    store = Storage(tmp_path.as_uri())
+    assert sealed.members(store, path) == members
+    other = f"month=1/{sealed.folder(members[1:])}/part-0.parquet"
+    (tmp_path / other).parent.mkdir(parents=True)
+    shutil.copy(tmp_path / path, tmp_path / other)
+    with pytest.raises(StorageError, match="lists other batches"):
+        sealed.members(store, other)
+    assert sealed.seals(path) and not sealed.seals(f"sealed=0123456789/build={ONE}/part-0.parquet")
 
 
 def told(rows: pa.Table, columns: list[str]) -> Statistics:
@@ -181,6 +276,9 @@ class TestLog:
         ("table", f"_change_data/build={ONE}/a.parquet", False),
         ("table", "month=1/part-0.parquet", False),
         ("table", f"month=1/build={ONE}/notes.txt", False),
+        ("table", "month=1/sealed=0123456789/part-0.parquet", True),
+        ("table", "sealed=0123456789/part-0.parquet", True),
+        ("table", "sealed=0123456789/month=1/part-0.parquet", False),
         ("table", "staging/README", False),
         ("table", "run=1/part-0.parquet", False),
         ("ops", "run=20260101T000000-abcdef/part-0.parquet", True),
@@ -219,8 +317,11 @@ class TestPins:
         assert self.held(ModelVersion("m", 1, "r", NOW, ("champion",), True, None)) == {}
 
 
+def place(kind: Any = "table", **retention: Any) -> Place:
+    return Place("shop.silver.orders", kind, Storage("file:///lake/t"), Retention(**retention))
+
+
 def seen(kind: Any = "table", **given: Any) -> Seen:
-    place = Place("shop.silver.orders", kind, Storage("file:///lake/t"), Retention())
     defaults: dict[str, Any] = {
         "snapshot": snapshot(),
         "log": log(0, 1),
@@ -229,7 +330,7 @@ def seen(kind: Any = "table", **given: Any) -> Seen:
         "kept": frozenset(),
         "committed": frozenset(),
     }
-    return Seen(place, **(defaults | given))
+    return Seen(place(kind), **(defaults | given))
 
 
 def steps(found: Seen) -> dict[str, int]:

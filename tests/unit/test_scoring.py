@@ -12,11 +12,14 @@ from typing import Any
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deltalake.exceptions import CommitFailedError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scored_shop import MODEL, TABLE, ScoredShop, amount_over_100, entities, key
+from shop import contract
 
 from lakehouse import ledger, maintenance, ops, scoring, transaction
 from lakehouse.errors import CommitError, ModelError
@@ -27,6 +30,7 @@ from lakehouse.scoring import stored as predictions
 from lakehouse.snapshot import BuildId
 from lakehouse.training.job import find
 
+_INSTANT = pa.timestamp("us", "UTC")
 FEB, MARCH = "2026-02-01", "2026-03-01"
 MARCH_ORDERS = (("c1", "bob", 3, "2026-03-15"), ("c2", "ann", 70, "2026-03-20"))
 
@@ -48,6 +52,50 @@ def scored(unbuilt: ScoredShop) -> ScoredShop:
 
 
 ALL = [(1, '["b1"]', 0.05), (1, '["b2"]', 0.07), (1, '["c1"]', 0.03), (1, '["c2"]', 0.7)]
+
+
+class TestLandedFeatures:
+    """Features that are landed as they are; their batches may be sealed."""
+
+    name = "shop.bronze.features"
+
+    def land(self, scored: ScoredShop, *numbers: int) -> None:
+        for n in numbers:
+            when = dt.datetime(2026, 2, 1 + n, tzinfo=dt.UTC)
+            rows = {"order_id": [f"o{n}"], "ordered_at": [when], "customer": ["ann"], "large": [1]}
+            made = pa.table({**rows, "amount": [n]})
+            made = made.set_column(1, "ordered_at", made["ordered_at"].cast(_INSTANT))
+            body = pa.BufferOutputStream()
+            pq.write_table(made, body)
+            scored.shop.land(f"features/{n}.parquet", body.getvalue().to_pybytes())
+        scored.shop.build("bronze.features")
+
+    def score(self, scored: ScoredShop) -> Any:
+        definition = scored.shop.lake().domain("shop").table(self.name).definition
+        version = scored.version(feature_definition_id=definition, inputs={self.name: 0})
+        return scored.score(version).versions[0]
+
+    def test_of_a_sealed_file_each_batch_is_scored_by_itself(self, tmp_path: Path) -> None:
+        scored = ScoredShop(tmp_path)
+        columns = {"order_id": "VARCHAR", "ordered_at": "TIMESTAMPTZ", "customer": "VARCHAR"}
+        columns |= {"amount": "BIGINT", "large": "BIGINT"}
+        source = "source: {path: 'features/*.parquet', format: parquet}"
+        scored.shop.write("bronze/features.yaml", contract("bronze", "features", columns, source))
+        scored.shop.edit(f"models/{MODEL}.yaml", "gold.features", "bronze.features")
+        self.land(scored, *range(12))
+        assert self.score(scored).rows == 12
+        self.land(scored, *range(12, 20))
+        builds = {str(p.build) for p in scored.shop.snapshot("bronze.features").parts}
+        lake = scored.shop.lake()
+        then = ledger.now() + dt.timedelta(days=31)
+        todo = maintenance.plan(lake, lake.domain("shop"), ["bronze.features"], now=then)
+        maintenance.maintain(lake, lake.domain("shop"), todo)
+        (file,) = scored.shop.snapshot("bronze.features").files
+        assert (len(file.members), file.rows) == (20, 20)
+        assert self.score(scored).rows == 8
+        found = scored.predictions("entity, feature_build")
+        assert len(found) == 20 and {build for _, build in found} == builds
+        assert self.score(scored).rows == 0
 
 
 class TestWhatIsScored:
