@@ -1,9 +1,10 @@
 """Maintenance of the tables that the library owns: plan first, then act.
 
-Small files of one build are merged, files that no kept version reads are
-removed, logs are summed up and cleaned. Nothing that is live changes its rows,
-its partition or its build id, so that nothing becomes stale; every version of
-the last days, and each that a recorded run or a model holds, stays readable.
+Small files of one build are merged, old bronze batches are sealed into one file,
+files that no kept version reads are removed, logs are summed up and cleaned.
+Nothing that is live changes its rows, its partition or what it was built from,
+so that nothing becomes stale; every version of the last days, and each that a
+recorded run or a model holds, stays readable.
 """
 
 from __future__ import annotations

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import datetime as dt
 import json
 import os
 import shutil
+import threading
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -17,7 +20,8 @@ from shop import JANUARY, Shop, said
 from lakehouse import ledger, maintenance, rewriting, sealed
 from lakehouse import snapshot as snapshots
 from lakehouse.errors import PlanError, SchemaChangeError, StorageError
-from lakehouse.maintenance import Done, Plan
+from lakehouse.maintenance import Done, Plan, compaction
+from lakehouse.maintenance.act import apply_table
 from lakehouse.planning.source import _print
 from lakehouse.snapshot import File
 
@@ -384,6 +388,36 @@ def test_a_build_that_was_planned_before_the_sealing(
     monkeypatch.setattr(commit, "publish", late)
     orders.build()
     assert [len(f.members) for f in sealed_files(orders)] == [FILES - 1, OTHERS, EMPTY]
+    assert orders.plan().targets == ()
+    as_built_anew(orders, tmp_path / "fresh")
+
+
+def test_beside_a_builder(orders: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compaction, "_SEALED_FILES", 2)
+    ended = threading.Event()
+    orders.ticks = 1000
+
+    def sealing() -> int:
+        done = 0
+        while not ended.is_set():
+            # By a clock that is a month fast, what a builder stages at this moment is an orphan.
+            for table in planned(orders).tables:
+                apply_table(replace(table, dead=(), orphans=(), log=()), "sealing")
+                done += len(table.seals)
+        return done
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        beside = pool.submit(sealing)
+        try:
+            for turn in range(12):
+                for n in range(turn, FILES, 29):
+                    orders.orders(name(n), (f"o{n}", "cid", turn, f"2026-0{turn % 2 + 1}-05"))
+                orders.build("bronze.orders")
+        finally:
+            ended.set()
+        assert beside.result() > 3
+    assert any(file.members for file in orders.snapshot("bronze.orders").files)
+    orders.build()
     assert orders.plan().targets == ()
     as_built_anew(orders, tmp_path / "fresh")
 
