@@ -13,6 +13,7 @@ from lakehouse.promotion.history import (
     attempts,
     former_champions,
     history,
+    judged,
     judged_until,
     window_of,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "attempts",
     "former_champions",
     "history",
+    "judged",
     "judged_until",
     "move",
     "promote",

@@ -19,6 +19,7 @@ __all__ = [
     "attempts",
     "former_champions",
     "history",
+    "judged",
     "judged_until",
     "recorded",
     "row_of",
@@ -84,6 +85,17 @@ def former_champions(rows: Iterable[PromotionRow]) -> tuple[int, ...]:
     return tuple(dict.fromkeys(reversed(found)))
 
 
+def judged(moves: Iterable[PromotionRow], version: ModelVersion) -> Mapping[str, str]:
+    """Gate → verdict and reason, as a version was judged last.
+
+    What is signed with the version is the judgement of its training, without reasons and before
+    it was loaded: it serves where the ledger is lost.
+    """
+    told = [m.gates for m in moves if (m.version, m.kind) == (version.version, "gates")]
+    last: dict[str, str] = json.loads(told[-1]) if told else {}
+    return last or (version.record.gates if version.record else {})
+
+
 def judged_until(rows: Iterable[PromotionRow]) -> dt.datetime | None:
     """The end of the last evaluation window that made a champion by its gates.
 
@@ -126,7 +138,7 @@ def row_of(
     """One more move, after those so far."""
     record = version.record
     start, end = window_of(record) if record else (None, None)
-    verdicts = gates if gates is not None else record.gates if record else {}
+    verdicts = gates if gates is not None else judged(moves, version)
     return PromotionRow(
         promotion=_next_id(moves),
         domain=domain,

@@ -82,7 +82,7 @@ def move(
         kind: Who decided.
         because: The reason.
         by: A person's word for himself, or ``gates``.
-        gates: Gate → verdict and reason; those of the version's record when not given.
+        gates: Gate → verdict and reason; those of the last judgement when not given.
         now: When; now.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -35,7 +35,7 @@ class Reign:
         windows: ``train`` and ``test``: first day, and the day after the last.
         inputs: Table → the version that it was trained from.
         metrics: On the rows that it was judged on.
-        gates: Gate → verdict.
+        gates: Gate → verdict, as it was judged last.
         mlflow_run: The MLflow run that made it.
         decision: The decision that led to it; empty for a training by hand.
     """
@@ -60,7 +60,8 @@ class Told:
 
     Attributes:
         at: When, UTC.
-        what: ``train``, ``no``, ``trained by hand``, or ``promoted``, ``rolled back``.
+        what: ``train``, ``no``, ``trained by hand``, or ``promoted``, ``rolled back``, ``judged
+            again``.
         asked: Who asked: the kinds of the triggers.
         because: The deciding reasons.
         outcome: What came of it.
@@ -120,10 +121,11 @@ def tell(lake: Lake, name: str, *, domain: str | None = None, now: dt.datetime) 
     seen = decisions.read(lake.storage, owner.name, name)
     facts = gather(lake, owner, model, (), now, seen=seen)
     champion = next((v for v in versions if "champion" in v.aliases), None)
+    judged = _first_judged(moves)
     told = [
-        *_decided(seen.rows, facts, versions),
-        *(_hand(a, versions) for a in facts.attempts if not a.decision),
-        *(_moved(move) for move in moves if move.kind != "gates"),
+        *_decided(seen.rows, facts, judged),
+        *(_hand(a, judged) for a in facts.attempts if not a.decision),
+        *(_moved(move) for move in moves if judged.get(move.version) is not move),
     ]
     return Story(
         owner.name,
@@ -133,6 +135,15 @@ def tell(lake: Lake, name: str, *, domain: str | None = None, now: dt.datetime) 
         outlook(model.retrain, facts),
         facts,
     )
+
+
+def _first_judged(moves: Iterable[PromotionRow]) -> Mapping[int, PromotionRow]:
+    """Version → what its gates said when it was trained; later moves are events of their own."""
+    found: dict[int, PromotionRow] = {}
+    for move in moves:
+        if move.kind == "gates":
+            found.setdefault(move.version, move)
+    return found
 
 
 def _reign(champion: ModelVersion, moves: Sequence[PromotionRow]) -> Reign:
@@ -149,16 +160,16 @@ def _reign(champion: ModelVersion, moves: Sequence[PromotionRow]) -> Reign:
         windows=dict(record.windows) if record else {},
         inputs=dict(record.inputs) if record else {},
         metrics=dict(record.metrics) if record else {},
-        gates=dict(record.gates) if record else {},
+        gates={k: v.partition(":")[0] for k, v in promotion.judged(moves, champion).items()},
         mlflow_run=champion.run_id,
         decision=record.decision if record else "",
     )
 
 
 def _decided(
-    rows: Sequence[Mapping[str, Any]], facts: Facts, versions: Sequence[ModelVersion]
+    rows: Sequence[Mapping[str, Any]], facts: Facts, judged: Mapping[int, PromotionRow]
 ) -> list[Told]:
-    outcomes = {a.decision: _outcome(a, versions) for a in facts.attempts if a.decision}
+    outcomes = {a.decision: _outcome(a, judged) for a in facts.attempts if a.decision}
     found = []
     for row in rows:
         train = row["verdict"] == "train"
@@ -177,27 +188,27 @@ def _decided(
     return found
 
 
-def _hand(attempt: Attempt, versions: Sequence[ModelVersion]) -> Told:
-    outcome = _outcome(attempt, versions)
+def _hand(attempt: Attempt, judged: Mapping[int, PromotionRow]) -> Told:
+    outcome = _outcome(attempt, judged)
     return Told(attempt.at, "trained by hand", "a person, not the arbiter", "", outcome)
 
 
-def _outcome(attempt: Attempt, versions: Sequence[ModelVersion]) -> str:
+def _outcome(attempt: Attempt, judged: Mapping[int, PromotionRow]) -> str:
     if attempt.state == "crashed":
         return "ended without a result"
     if attempt.state == "failed":
         return f"failed: {attempt.detail}" if attempt.detail else "failed"
-    version = next((v for v in versions if v.version == attempt.version), None)
-    gates = version.record.gates if version and version.record else {}
-    held = [name for name, verdict in gates.items() if verdict == "failed"]
     told = f"version {attempt.version}" if attempt.version else "a version"
     if attempt.state == "done":
         return f"{told} passed its gates and became champion"
-    return f"{told} did not pass: {', '.join(held) or 'a gate'}"
+    by = judged.get(attempt.version)
+    held = by.because.removeprefix("held by ") if by else "a gate"
+    return f"{told} did not pass: {held}"
 
 
 def _moved(move: PromotionRow) -> Told:
-    what = {"promote": "promoted", "rollback": "rolled back"}.get(move.kind, move.kind)
+    words = {"promote": "promoted", "rollback": "rolled back", "gates": "judged again"}
+    what = words.get(move.kind, move.kind)
     before = f", before it was {move.before}" if move.before else ""
     outcome = f"version {move.version} is {move.alias}{before}"
     return Told(move.moved, what, move.by, move.because, outcome)

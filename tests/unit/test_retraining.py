@@ -153,6 +153,27 @@ def test_a_window_whose_labels_are_to_come_hides_no_alarm(shop: LoopShop) -> Non
     assert not shop.facts(NOW + DAY).alarms
 
 
+def test_the_story_tells_the_last_judgement_and_each_that_moved(shop: LoopShop) -> None:
+    name = f"models/{MODEL}.yaml"
+    shop.edit(name, "kind: volume, at_least: 100", "kind: volume, at_least: 9999")
+    assert not shop.ask(NOW).promoted
+    told = story.tell(shop.lake(), MODEL, now=NOW)
+    assert told.events[0].outcome == "version 1 did not pass: volume"
+    shop.edit(name, "kind: volume, at_least: 9999", "kind: volume, at_least: 100")
+    judged = shop.train(now=NOW + DAY)
+    assert judged.result is not None and not judged.result.trained
+    told = story.tell(shop.lake(), MODEL, now=NOW + DAY)
+    assert told.champion is not None
+    assert (told.champion.gates["volume"], told.champion.gates["infrastructure"]) == (
+        "passed",
+        "passed",
+    )
+    assert [(e.what, e.outcome) for e in told.events] == [
+        ("train", "version 1 did not pass: volume"),
+        ("judged again", "version 1 is champion"),
+    ]
+
+
 def test_too_few_rows_cooldown_budget_and_force(tmp_path: Path) -> None:
     shop = LoopShop(tmp_path, loop_yaml(new_rows=5000, attempts=2))
     for month in (1, 2, 3):
