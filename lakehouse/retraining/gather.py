@@ -149,10 +149,12 @@ def _champion(versions: Sequence[ModelVersion], table: Table) -> Champion | None
 
 
 def _alarms(lake: Lake, owner: Domain, model: ModelDeclaration, known: Facts) -> tuple[Alarm, ...]:
-    """What the monitors say of their newest windows; what they said of older ones is past."""
+    """What the monitors say of the newest windows that they could judge; older ones are past."""
     if known.champion is None:
         return ()
     history = History.read(lake.storage, owner.name, model.name)
+    judged = tuple(r for r in history.monitors if r.verdict != "not evaluated")
+    history = replace(history, monitors=judged)
     found = [
         Alarm(r.monitor, r.version, r.because, r.window_end, r.looked, r.run)
         for r in history.current(known.champion.version, known.ripe_until)

@@ -153,6 +153,17 @@ def test_a_window_whose_labels_are_to_come_hides_no_alarm(shop: LoopShop) -> Non
     assert not shop.facts(NOW + DAY).alarms
 
 
+def test_a_window_with_too_few_rows_to_judge_hides_no_alarm(shop: LoopShop) -> None:
+    assert shop.ask(NOW).promoted
+    shop.month(4)
+    alarm(shop, 1, NOW + DAY, "drift", window_end=NOW)
+    few = {"verdict": "not evaluated", "because": "12 rows, 150 are needed"}
+    alarm(shop, 1, NOW + 2 * DAY, "drift", window_end=NOW + DAY, **few)
+    assert [a.window_end for a in shop.facts(NOW + 2 * DAY).alarms] == [NOW]
+    alarm(shop, 1, NOW + 3 * DAY, "drift", window_end=NOW + 2 * DAY, verdict="ok")
+    assert not shop.facts(NOW + 3 * DAY).alarms
+
+
 def test_the_story_tells_the_last_judgement_and_each_that_moved(shop: LoopShop) -> None:
     name = f"models/{MODEL}.yaml"
     shop.edit(name, "kind: volume, at_least: 100", "kind: volume, at_least: 9999")
