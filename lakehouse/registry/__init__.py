@@ -312,16 +312,19 @@ def _move_message(name: str, version: int, run_id: str, text: str) -> bytes:
 
 
 def _version(stored: Any, aliases: Mapping[str, str], key: SigningKey) -> ModelVersion:
-    number = int(stored.version)
+    number, promotion = int(stored.version), _promotion(stored, key)
+    own = tuple(sorted(alias for alias, of in aliases.items() if int(of) == number))
+    # Who dies when the alias has moved has judged the version, and signed that.
+    judged = _ALIAS in stored.tags or ("champion" in own and promotion is not None)
     return ModelVersion(
         name=stored.name,
         version=number,
         run_id=stored.run_id,
         created=dt.datetime.fromtimestamp(stored.creation_timestamp / 1000, dt.UTC),
-        aliases=tuple(sorted(alias for alias, of in aliases.items() if int(of) == number)),
-        complete=_ALIAS in stored.tags,
+        aliases=own,
+        complete=judged,
         record=record_of(stored.tags.get(_RECORD)),
-        promotion=_promotion(stored, key),
+        promotion=promotion,
     )
 
 

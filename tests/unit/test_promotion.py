@@ -281,6 +281,29 @@ def test_died_before_the_alias_moved(site: Site, monkeypatch: pytest.MonkeyPatch
     assert moves(site.rows) == [(0, 1, "gates"), (1, 2, "promote")]
 
 
+def test_died_before_the_version_was_marked_as_complete(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    number = site.version(complete=False)
+    move = MlflowClient.set_registered_model_alias
+
+    def die(*args: Any, **kwargs: Any) -> None:
+        move(*args, **kwargs)
+        raise Died
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MlflowClient, "set_registered_model_alias", die)
+        with pytest.raises(Died):
+            site.gates(number)
+    champion = site.registry.champion("busy")
+    assert champion is not None and champion.record is not None
+    assert champion.complete, "it scores, and nothing is trained in its place"
+    assert site.registry.find_by_fingerprint("busy", champion.record.fingerprint) == champion
+    assert moves(site.history()) == [(0, 1, "gates")]
+
+
 def test_the_ledger_is_lost(site: Site) -> None:
     for end in ("2024-04-01", "2024-05-01"):
         site.gates(site.version(end=end))
