@@ -88,7 +88,7 @@ class Look:
         new = self._new(version, "performance", seen)
         if new:
             self.progress(f"version {version.version}: performance in {len(new)} windows")
-        self._measure(version, windows, {w: seen[w] for w in new})
+        self._measure(version, windows, seen, new)
 
     def _windows(self, version: ModelVersion) -> tuple[Interval, ...]:
         record = _record(version)
@@ -153,35 +153,51 @@ class Look:
     # --- what the predictions say -------------------------------------------------------------
 
     def _measure(
-        self, version: ModelVersion, windows: Sequence[Interval], new: Mapping[Interval, str]
+        self,
+        version: ModelVersion,
+        windows: Sequence[Interval],
+        seen: Mapping[Interval, str],
+        new: Sequence[Interval],
     ) -> None:
         if not new:
             return
         model, policy = self.reading.model, self.policy.performance
         metrics = (policy.metric, model.metrics.primary, *model.metrics.also)
-        reference = _record(version).metrics.get(policy.metric)
         known = dict(self.history.measured(version.version, policy.metric))
         predicted = self.reading.predicted(version.version, list(new))
-        for window, seen in new.items():
+        for window in new:
             known.pop(window, None)
             rows = predicted.get(window)
             measured = measure(rows, metrics, model.slices) if rows and rows.rows else ()
             self._performance += [self._performance_row(version, window, one) for one in measured]
             if measured and not measured[0].estimated:
                 known[window] = measured[0]
-            if self.reading.is_ripe(window):
-                until = [known.get(w) for w in windows if w <= window]
-                told = performance(
-                    until,
-                    reference,
-                    drop=policy.drop,
-                    last=policy.windows,
-                    bad=policy.bad,
-                    min_rows=policy.min_rows,
-                )
-            else:
+            if not self.reading.is_ripe(window):
                 told = self._unripe(window, measured[0] if measured else None)
-            self._tell(version, window, told, seen)
+                self._tell(version, window, told, seen[window])
+        for window in windows[windows.index(new[0]) :]:
+            if self.reading.is_ripe(window):
+                told = self._judge_performance(version, windows, window, known)
+                # Of a window whose rows are as before the count of bad ones before it may differ.
+                if window in new or not self._is_said(version, window, told):
+                    self._tell(version, window, told, seen[window])
+
+    def _judge_performance(
+        self,
+        version: ModelVersion,
+        windows: Sequence[Interval],
+        window: Interval,
+        known: Mapping[Interval, Measured],
+    ) -> Verdict:
+        policy = self.policy.performance
+        return performance(
+            [known.get(one) for one in windows if one <= window],
+            _record(version).metrics.get(policy.metric),
+            drop=policy.drop,
+            last=policy.windows,
+            bad=policy.bad,
+            min_rows=policy.min_rows,
+        )
 
     def _unripe(self, window: Interval, expected: Measured | None) -> Verdict:
         ripe = window.end + self.reading.model.label.matures_after
@@ -215,10 +231,9 @@ class Look:
         contents = self.reading.label_contents(window)
         return digest(_MEANING, version.run_id, str(window), rows, ripening, contents, declared)
 
-    def _tell(self, version: ModelVersion, window: Interval, told: Verdict, seen: str) -> None:
+    def _is_said(self, version: ModelVersion, window: Interval, told: Verdict) -> bool:
         before = self.history.said(version.version, told.monitor, window)
-        # Other rows of the partition changed: what is said of this window is no news.
-        same = before is not None and told == Verdict(
+        return before is not None and told == Verdict(
             before.monitor,
             before.verdict,  # type: ignore[arg-type]
             before.because,
@@ -226,6 +241,11 @@ class Look:
             before.value,
             before.limit,
         )
+
+    def _tell(self, version: ModelVersion, window: Interval, told: Verdict, seen: str) -> None:
+        before = self.history.said(version.version, told.monitor, window)
+        # Other rows of the partition changed: what is said of this window is no news.
+        same = self._is_said(version, window, told)
         row = MonitorRow(
             run=self.run,
             domain=self.reading.domain.name,

@@ -103,6 +103,25 @@ def test_changed_rows_are_looked_at_again(toys: WatchedToys) -> None:
     assert len(told) == len(set(toys.rows("monitors", ["run", "monitor", "window_start"])))
 
 
+def test_a_window_is_judged_again_when_one_before_it_turns_out_bad(tmp_path: Path) -> None:
+    toys = WatchedToys(tmp_path / "shop")
+    for week in range(8):
+        frame = visits(week, **({"chance": 0.2} if week == 6 else {}))
+        toys.land(week, frame, build=week == 7)
+        toys.predict(frame)
+    first = toys.watch(now=START + 8 * WEEK)
+    assert verdicts(first, "performance") == dict.fromkeys(range(7), "ok")
+    # Labels of January are mended; those of February, with the latest window, are as before.
+    toys.land(2, visits(2, chance=0.2))
+    done = toys.watch(now=START + 8 * WEEK)
+    assert verdicts(done, "performance") == dict.fromkeys(range(6), "ok") | {6: "alarm"}
+    assert [row.monitor for row in done.alarms] == ["performance"]
+    assert "2 of the last 5 windows are worse" in looked(done, "performance")[-1].because
+    # Only what was measured anew is written anew.
+    measured = {(r.window_start - START).days // 7 for r in done.looked.performance}
+    assert measured == {0, 1, 2, 3}
+
+
 def test_predictions_that_come_later_are_measured(toys: WatchedToys) -> None:
     toys.watch(now=START + 7 * WEEK)
     toys.watch(toys.version(3), now=START + 7 * WEEK)
