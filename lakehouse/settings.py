@@ -78,6 +78,13 @@ class Settings(BaseSettings):
             raise ValueError(f"{value!r} begins neither with file:/// nor with s3://")
         return value.rstrip("/")
 
+    @field_validator("notify_url")
+    @classmethod
+    def _address(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not value.get_secret_value().startswith(("https://", "http://")):
+            raise ValueError("it begins neither with https:// nor with http://")
+        return value
+
     @property
     def lake_uri(self) -> str:
         """The lake's URI with the default filled in."""

@@ -27,7 +27,8 @@ class Server:
     """
 
     def __init__(self, client: SyncPrefectClient, tag: str, notify_url: str = "") -> None:
-        self._client, self.tag, self._notify_url = client, tag, notify_url
+        self._client, self.tag = client, tag
+        self._hooks = {webhook_form(notify_url)["address"]: notify_url}
         self._deployments: dict[str, str] = {}
         self._automations: dict[str, str] = {}
 
@@ -182,12 +183,16 @@ class Server:
 
     def _read_webhook(self) -> Iterator[Resource]:
         if found := self._webhook():
-            yield Resource("webhook", WEBHOOK, webhook_form(found["data"]["url"]))
+            url = found["data"]["url"]
+            form = webhook_form(url)
+            # A form does not hold the address: it is kept for the way back.
+            self._hooks.setdefault(form["address"], url)
+            yield Resource("webhook", WEBHOOK, form)
 
     def _put_webhook(self, name: str, form: Form) -> None:
         from prefect.blocks.webhook import Webhook
 
-        block = Webhook(method="POST", url=self._notify_url)  # type: ignore[arg-type]
+        block = Webhook(method="POST", url=self._hooks[form["address"]])  # type: ignore[arg-type]
         block.save(name, overwrite=True, client=None)
 
     # --- requests -------------------------------------------------------------------------------

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.deploy import Change, Resource, apply, difference
-from flows.deploy.declared import webhook_form
+from flows.deploy import Change, Resource, Server, apply, difference
+from flows.deploy.declared import WEBHOOK, webhook_form
 from flows.deploy.difference import Form, Kind
-from lakehouse.errors import StackError
+from lakehouse import settings
+from lakehouse.errors import SettingsError, StackError
 
 KINDS: tuple[Kind, ...] = ("work pool", "webhook", "deployment", "automation")
 
@@ -137,3 +138,38 @@ def test_a_change_as_json_holds_no_secret() -> None:
     assert isinstance(change, Change)
     assert "T0KEN" not in f"{change}{change.to_json()}"
     assert webhook_form("https://hooks.example.org/other") != form
+
+
+@pytest.mark.parametrize("wanted", ["https://new.example.org/T0KEN", ""])
+def test_a_webhook_goes_back_to_its_former_address(
+    wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from httpx import Request, Response
+    from prefect.blocks.webhook import Webhook
+
+    former = "https://old.example.org/T0KEN"
+    saved: list[str] = []
+
+    class Client:
+        """A server that holds one webhook."""
+
+        def request(self, method: str, path: str) -> Response:
+            body = {"id": "1", "data": {"url": former}}
+            return Response(200, json=body, request=Request(method, f"http://localhost{path}"))
+
+    monkeypatch.setattr(
+        Webhook, "save", lambda block, *_, **__: saved.append(block.url.get_secret_value())
+    )
+    server = Server(Client(), "project:shop", wanted)  # type: ignore[arg-type]
+    (there,) = server._read_webhook()
+    if wanted:
+        server.put("webhook", WEBHOOK, webhook_form(wanted))
+    # A later change failed: this one is undone by what was there before.
+    server.put("webhook", WEBHOOK, there.form)
+    assert saved == [*filter(None, [wanted]), former]
+
+
+def test_an_address_to_notify_that_is_none_is_refused_without_telling_it() -> None:
+    with pytest.raises(SettingsError, match="neither with https") as error:
+        settings.load(_env_file="", notify_url="hooks.example.org/T0KEN")
+    assert "T0KEN" not in str(error.value)
