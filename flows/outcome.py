@@ -96,13 +96,20 @@ def of_build(built: Built) -> State[Any]:
     return Completed(message="; ".join(filter(None, (done, waiting))) or "nothing to do")
 
 
-def of_training(done: Trained) -> State[Any]:
-    """A training: ``Blocked`` when a gate kept the new version from becoming champion."""
+def of_training(done: Trained, scored: State[Any] | None = None) -> State[Any]:
+    """A training: ``Blocked`` when a gate kept the new version from becoming champion.
+
+    Args:
+        done: What was made.
+        scored: How the new champion's first scoring ended, where it was asked to.
+    """
     if done.result is None:
         version = done.existing.version if done.existing else "?"
         return Completed(message=f"nothing to do: version {version} was trained from these rows")
     told = f"version {done.result.version} is {done.result.alias}"
     if done.result.alias == "champion":
+        if scored is not None and not scored.is_completed():
+            return Failed(message=f"{told}; scoring by it ended as {scored.name}: {scored.message}")
         return Completed(message=told)
     held = [f"{g.name} {g.verdict} ({g.because})" for g in done.result.gates if g.blocks]
     return Failed(name=BLOCKED, message=f"{told}: {_some(held)}")

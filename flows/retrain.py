@@ -12,7 +12,7 @@ from uuid import UUID
 if not __package__:  # as a file: python flows/retrain.py
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from prefect import State, flow, get_client, get_run_logger, task
+from prefect import State, flow, get_client, get_run_logger, tags, task
 from prefect.cache_policies import NO_CACHE
 from prefect.events import emit_event
 from prefect.exceptions import ObjectNotFound
@@ -71,10 +71,13 @@ def retrain(
     if done.trained is None:
         return Completed(name=DECLINED, message=done.made.because)
     reports.training(done.trained)
-    if done.promoted:
-        _tell(done)
-        score(model, done.facts.domain, return_state=True)
-    return outcome.of_training(done.trained)
+    if not done.promoted:
+        return outcome.of_training(done.trained)
+    _tell(done)
+    # A run within a run has none of its own: it would be found, and told of, by nobody.
+    with tags(*flow_run.get_tags()):
+        scored = score(model, done.facts.domain, return_state=True)
+    return outcome.of_training(done.trained, scored)
 
 
 def _asked(trigger: dict[str, str] | None, because: str, *, force: bool) -> Trigger:
@@ -119,10 +122,10 @@ def report(done: Decided) -> None:
 
 def _mark(done: Decided) -> None:
     verdict = "train" if done.made.verdict == "train" else "no"
-    tags = {f"verdict:{verdict}", *(f"trigger:{t.kind}" for t in done.facts.triggers)}
+    marks = {f"verdict:{verdict}", *(f"trigger:{t.kind}" for t in done.facts.triggers)}
     with get_client(sync_client=True) as client:
         client.update_flow_run(
-            UUID(flow_run.get_id()), tags=sorted(tags | set(flow_run.get_tags()))
+            UUID(flow_run.get_id()), tags=sorted(marks | set(flow_run.get_tags()))
         )
 
 

@@ -250,6 +250,8 @@ def test_the_first_months_make_a_champion_that_scores(loop: Loop) -> None:
     (asked,) = loop.server.runs("retrain")
     assert asked["name"] == f"retrain {MODEL}"
     assert {"verdict:train", "trigger:new data"} <= set(asked["tags"])
+    (within,) = [r for r in loop.server.runs("score") if r["parent_task_run_id"]]
+    assert {"project:prefect-lakehouse", f"model:{MODEL}"} <= set(within["tags"])
     shown = loop.server.artifacts(asked["id"])
     assert "no champion, and 1,779 ripe rows to learn from" in shown["decision-large-order"]
     assert "training-large-order" in shown

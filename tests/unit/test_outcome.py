@@ -112,6 +112,18 @@ def test_training() -> None:
     )
     made.alias = "champion"
     assert told(outcome.of_training(Trained("m", made, None)))[2] == "version 2 is champion"
+    after = Trained("m", made, None), Completed(message="nothing new")
+    assert told(outcome.of_training(*after)) == ("COMPLETED", "Completed", "version 2 is champion")
+
+
+def test_a_champion_that_could_not_score_is_no_success() -> None:
+    made: Any = SimpleNamespace(version=2, alias="champion", gates=())
+    state = outcome.of_training(Trained("m", made, None), Failed(message="no route to host"))
+    assert told(state) == (
+        "FAILED",
+        "Failed",
+        "version 2 is champion; scoring by it ended as Failed: no route to host",
+    )
 
 
 def test_exit_codes_are_those_of_the_command() -> None:
