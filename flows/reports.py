@@ -17,6 +17,7 @@ from lakehouse import validation
 from lakehouse.build import Session, TableResult
 from lakehouse.cli.screen import size
 from lakehouse.engines.spark.running import Running
+from lakehouse.errors import without_login
 from lakehouse.ops import AuditRow
 from lakehouse.planning import Action, Plan, Reason, Target
 from lakehouse.retraining.job import Decided
@@ -226,10 +227,8 @@ def _trained(result: TrainingResult) -> list[str]:
 
 def _mlflow(result: TrainingResult) -> str:
     """The registered version, linked where a server shows it."""
-    uri, name = (
-        os.environ.get("MLFLOW_TRACKING_URI", ""),
-        f"{result.model} version {result.version}",
-    )
+    uri = without_login(os.environ.get("MLFLOW_TRACKING_URI", ""))
+    name = f"{result.model} version {result.version}"
     page = f"{uri}/#/models/{quote(result.model)}/versions/{result.version}"
     return f"{f'[{name}]({page})' if uri.startswith('http') else name}, run `{result.run_id}`"
 

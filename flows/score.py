@@ -23,7 +23,13 @@ from prefect.states import Completed, Failed
 from flows import outcome, script
 from lakehouse import ledger, scoring
 from lakehouse.build import open_lake
-from lakehouse.errors import CommitError, LakehouseError, StorageError, UnsafeStoreError
+from lakehouse.errors import (
+    CommitError,
+    LakehouseError,
+    StorageError,
+    UnsafeStoreError,
+    without_login,
+)
 from lakehouse.lake import Lake
 from lakehouse.scoring import Scored, ScoredVersion, Todo, VersionPlan
 from lakehouse.stack import settings_with_stack
@@ -149,7 +155,7 @@ def _line(model: str, one: ScoredVersion) -> str:
 
 def _link(model: str, version: int) -> str:
     """The registered version, linked where a server shows it."""
-    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    uri = without_login(os.environ.get("MLFLOW_TRACKING_URI", ""))
     page = f"{uri}/#/models/{quote(model)}/versions/{version}"
     return f"[{version}]({page})" if uri.startswith("http") else str(version)
 

@@ -41,7 +41,10 @@ __all__ = [
     "UnsafeStoreError",
     "UntrustedModelError",
     "cause",
+    "without_login",
 ]
+
+_LOGIN = re.compile(r"(?<=://)[^/\s@]*:[^/\s]*@")
 
 
 class LakehouseError(Exception):
@@ -57,6 +60,7 @@ class LakehouseError(Exception):
     exit_code = 1
 
     def __init__(self, asked: str, found: str, remedy: str, *, file: str | None = None) -> None:
+        found = without_login(found)
         super().__init__(asked, found, remedy, file)
         self.asked, self.found, self.remedy, self.file = asked, found, remedy, file
 
@@ -144,4 +148,10 @@ class StackError(LakehouseError):
 def cause(error: BaseException) -> str:
     """What another library's error says, on one line: its kind and its text without colours."""
     text = re.sub(r"\x1b\[[0-9;]*m|↳", "", str(error))
-    return f"{type(error).__name__}: {' '.join(text.split())}"[:400].rstrip(": ")
+    told = without_login(" ".join(text.split()))
+    return f"{type(error).__name__}: {told}"[:400].rstrip(": ")
+
+
+def without_login(text: str) -> str:
+    """A text with addresses as they are without user and password."""
+    return _LOGIN.sub("", text)

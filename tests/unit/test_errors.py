@@ -7,9 +7,9 @@ import pickle
 import pytest
 
 from lakehouse import errors
-from lakehouse.errors import LakehouseError, cause
+from lakehouse.errors import LakehouseError, cause, without_login
 
-KINDS = [getattr(errors, name) for name in errors.__all__ if name != "cause"]
+KINDS = [getattr(errors, name) for name in errors.__all__ if name[0].isupper()]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -41,3 +41,11 @@ def test_a_gate_that_said_no_has_its_own_exit_code() -> None:
 def test_the_cause_of_another_library_is_one_plain_line() -> None:
     assert cause(OSError("a\n  \x1b[31m↳\x1b[0m b")) == "OSError: a b"
     assert cause(KeyError()) == "KeyError"
+
+
+def test_the_login_in_an_address_is_told_nobody() -> None:
+    said = "no route to http://ann:S3:CRET@mlflow:5000/api?a=b@c, tried http://mlflow:5000/a@b:c"
+    plain = "no route to http://mlflow:5000/api?a=b@c, tried http://mlflow:5000/a@b:c"
+    assert without_login(said) == plain
+    assert LakehouseError("ask", said, "start it").to_json()["found"] == plain
+    assert cause(OSError(said)) == f"OSError: {plain}"
