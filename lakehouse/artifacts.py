@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.errors import ModelError, UntrustedModelError
+from lakehouse.errors import LakehouseError, ModelError, StorageError, UntrustedModelError
 from lakehouse.modelfile import MAX_BYTES, Stored
 
 if TYPE_CHECKING:
@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "client_of",
+    "faults",
     "fetch_logged",
     "fetch_of_run",
     "log_stored",
+    "mlflow_error",
     "mlflow_errors",
     "prepare_process",
     "tracking_at",
@@ -34,6 +36,7 @@ __all__ = [
 
 _VARIABLE = "MLFLOW_TRACKING_URI"
 _EXAMPLE = "input_example.json"
+_PASSING = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE")
 _LOGGED = re.compile(r"models:/(m-[0-9a-f]{32})")
 
 
@@ -86,19 +89,43 @@ def tracking_at(tracking_uri: str) -> Iterator[None]:
 
 @contextmanager
 def mlflow_errors(asked: str) -> Iterator[None]:
-    """What MLflow and the file system raise inside the block, as an error with a remedy.
+    """What MLflow, its stores and the file system raise inside the block, with a remedy.
 
     Raises:
-        ModelError: Of any of them.
+        StorageError: MLflow or its store does not answer, which passes.
+        ModelError: Of any other.
     """
-    from mlflow.exceptions import MlflowException
-
     try:
         yield
-    except (MlflowException, OSError) as error:
-        remedy = "is MLflow up? lake status; its address is MLFLOW_TRACKING_URI"
-        text = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(asked, text[:300], remedy) from error
+    except faults() as error:
+        raise mlflow_error(asked, error) from error
+
+
+def faults() -> tuple[type[Exception], ...]:
+    """The errors of MLflow, of the clients of its stores, and of the file system."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from mlflow.exceptions import MlflowException
+
+    # A store's client is imported when it is first used.
+    return MlflowException, OSError, BotoCoreError, ClientError, ImportError
+
+
+def mlflow_error(asked: str, error: Exception) -> LakehouseError:
+    """One of them in the words of this library."""
+    text = (str(error).splitlines() or [type(error).__name__])[0][:300]
+    if isinstance(error, ImportError):
+        return ModelError(asked, text, "install the package that it names")
+    remedy = "is MLflow up? lake status; its address is MLFLOW_TRACKING_URI"
+    return (StorageError if _passes(error) else ModelError)(asked, text, remedy)
+
+
+def _passes(error: Exception) -> bool:
+    from botocore.exceptions import BotoCoreError
+    from requests import RequestException
+
+    # Of MLflow's server: that it cannot be reached, or that its own database cannot.
+    code = getattr(error, "error_code", "")
+    return code in _PASSING or isinstance(error, BotoCoreError | RequestException)
 
 
 def log_stored(

@@ -83,7 +83,8 @@ class Registry:
         """All versions of a model, the newest first; none when it was never trained.
 
         Raises:
-            ModelError: The registry cannot be read.
+            StorageError: The registry does not answer.
+            ModelError: It cannot be read.
         """
         if not _begun(self.tracking_uri):
             return ()
@@ -129,6 +130,7 @@ class Registry:
             UntrustedModelError: It is unsigned, changed, lies elsewhere, or was made champion
                 by others.
             ModelError: There is no such version, or its file cannot be fetched.
+            StorageError: MLflow or its store does not answer.
         """
         version = self.version(name, which)
         stored = self.require_signed(version)

@@ -31,6 +31,9 @@ def champion(
         test: The rows; ``extra`` holds features that only the champion has.
         accepted: Definitions of the feature table that give these rows: a version of another one
             cannot score them, and is in use no more.
+
+    Raises:
+        StorageError: MLflow or its store does not answer: that says nothing about the champion.
     """
     if version is None:
         return "there is no champion to compare with yet"

@@ -8,6 +8,7 @@ import sys
 import threading
 from typing import IO, Any
 
+from lakehouse.artifacts import faults, mlflow_error
 from lakehouse.build import open_lake
 from lakehouse.errors import EngineError, LakehouseError, StorageError, cause
 from lakehouse.registry import prepare_process
@@ -26,7 +27,6 @@ def main() -> int:
     # Its import looks through all modules there are for each function that it trusts: two
     # seconds once scikit-learn, MLflow and matplotlib are loaded.
     import skops.io  # noqa: F401
-    from mlflow.exceptions import MlflowException
 
     # Unbuffered: a thread that waits in a buffered read holds a lock that the exit needs.
     with open(0, "rb", buffering=0, closefd=False) as asked:
@@ -40,7 +40,9 @@ def main() -> int:
         remedy = "give the machine more memory, or learn from less; then train again"
         found = "memory did not suffice"
         _tell(told, error=EngineError(f"train {order.model}", found, remedy).to_json())
-    except (OSError, MlflowException) as error:
+    except ImportError as error:
+        _tell(told, error=mlflow_error(f"train {order.model}", error).to_json())
+    except faults() as error:
         remedy = "see that the store and the MLflow server answer ('lake doctor'); then train again"
         _tell(told, error=StorageError(f"train {order.model}", cause(error), remedy).to_json())
     except Exception as error:

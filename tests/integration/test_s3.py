@@ -13,9 +13,10 @@ from urllib.parse import urlparse
 
 import pytest
 import tls
+from model_store import ModelStore
 from shop import Shop
 
-from lakehouse.errors import StorageError, UnsafeStoreError
+from lakehouse.errors import ModelError, StorageError, UnsafeStoreError, UntrustedModelError
 from lakehouse.settings import Settings
 from lakehouse.storage import Storage, connect
 
@@ -259,3 +260,29 @@ def test_no_key_is_shown(shop: Shop, keys: dict[str, str], monkeypatch: pytest.M
         Storage(lake.storage.uri, lake.storage.endpoint).ensure()
     shown += [str(raised.value), repr(raised.value), str(raised.value.to_json())]
     assert not [text for text in shown if secret in text or wrong in text]
+
+
+def test_models_whose_artifacts_are_on_s3(
+    keys: dict[str, str], place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow's clients speak to the store themselves: fetched, changed, gone and out of reach."""
+    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", keys["LAKE_S3_ENDPOINT"])
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    store = ModelStore.at(tmp_path)
+    store.client().create_experiment("toys", f"{place}/mlartifacts")
+    store.register("toy")
+    stored = store.registry.fetch("toy", 1)
+    assert (stored.file, len(store.registry.load("toy", 1).classes_)) == ("model.skops", 2)
+
+    bucket = connect(Settings(_env_file=None, s3_endpoint=keys["LAKE_S3_ENDPOINT"]), place).fsspec()
+    (file,) = (one for one in bucket.find(f"{place}/mlartifacts") if one.endswith(stored.file))
+    bucket.pipe(file, stored.data[:-1] + b"x")
+    with pytest.raises(UntrustedModelError, match="its signature does not fit"):
+        store.registry.fetch("toy", 1)
+    bucket.rm(file)
+    with pytest.raises(ModelError, match=r"model\.skops is not in s3://"):
+        store.registry.fetch("toy", 1)
+    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with pytest.raises(StorageError, match="load toy version 1"):
+        store.registry.fetch("toy", 1)

@@ -14,9 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
+from botocore.exceptions import EndpointConnectionError
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, TEMPORARILY_UNAVAILABLE
 from model_store import ModelStore
 
-from lakehouse.errors import ModelError, UntrustedModelError
+from lakehouse.artifacts import mlflow_errors
+from lakehouse.errors import LakehouseError, ModelError, StorageError, UntrustedModelError
 from lakehouse.modelfile import Stored
 from lakehouse.registry import ModelRecord, Registry, require_trusted, tracking_at
 from lakehouse.signing import SigningKey
@@ -217,8 +222,28 @@ def test_a_stopped_server_is_an_error_with_its_remedy(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with pytest.raises(ModelError, match=r"list the versions of toy[\s\S]*lake status"):
+    with pytest.raises(StorageError, match=r"list the versions of toy[\s\S]*lake status"):
         Registry(f"http://127.0.0.1:{port}", store.registry.key).versions("toy")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (MlflowException("no route to host"), StorageError),
+        (MlflowException("database is locked", TEMPORARILY_UNAVAILABLE), StorageError),
+        (EndpointConnectionError(endpoint_url="http://store"), StorageError),
+        (requests.ConnectTimeout("late"), StorageError),
+        (MlflowException("no such version", RESOURCE_DOES_NOT_EXIST), ModelError),
+        (FileNotFoundError("model.skops"), ModelError),
+        (ModuleNotFoundError("No module named 'boto3'"), ModelError),
+    ],
+)
+def test_what_passes_is_told_from_what_stays(error: Exception, kind: type[LakehouseError]) -> None:
+    """An outage is no verdict about a model: what stays is."""
+    with pytest.raises(kind) as raised, mlflow_errors("load the model"):
+        raise error
+    assert type(raised.value) is kind
+    assert raised.value.remedy.startswith("install" if "boto3" in str(error) else "is MLflow up?")
 
 
 def test_models_registered_by_others_are_listed_not_loaded(store: Store) -> None:
