@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable, Sequence
+import fcntl
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,6 +82,19 @@ class Lake:
                 f"name one of them, or write {name}.yaml in a domain's models/ folder",
             )
         return found[0]
+
+    @contextlib.contextmanager
+    def alone(self, act: str) -> Iterator[None]:
+        """Wait until nobody else on this machine does the same; a death lets go.
+
+        Args:
+            act: What is done inside the block, as a file may be named.
+        """
+        folder = self.settings.state / "locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / f"{act}.lock").open("w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            yield
 
     def _owner(self, tables: Sequence[str]) -> str:
         owners = dict.fromkeys(catalog.find(self.domains, table).domain for table in tables)

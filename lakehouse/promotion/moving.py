@@ -8,11 +8,9 @@ and the next move writes it down.
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
-import fcntl
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -91,7 +89,7 @@ def move(
         CommitError: The alias moved, but the ledger did not take the row; the next move will
             write it.
     """
-    with _alone(lake, version.name):
+    with lake.alone(f"promotion-{version.name}"):
         return _move(lake, registry, domain, version, alias, kind, because, by, gates, now)
 
 
@@ -222,7 +220,7 @@ def rollback(
     """
     (owner, file), registry = lake.model(name, domain), registry_of(lake.settings)
     asked = f"roll {name} back"
-    with _alone(lake, name):
+    with lake.alone(f"promotion-{name}"):
         book, known = Ledger(lake.storage), registry.versions(name)
         unfinished = [r for r in unrecorded(book, owner.name, name, known) if r.kind == "rollback"]
         told = _mended(book, owner.name, name, known)
@@ -284,13 +282,3 @@ def _require_usable(
         )
         raise ModelError(asked, found, f"{remedy}, or bring the table's old definition back")
     registry.require_signed(one)
-
-
-@contextlib.contextmanager
-def _alone(lake: Lake, name: str) -> Iterator[None]:
-    """Nobody else on this machine moves the aliases of that model inside the block."""
-    folder = lake.settings.state / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"promotion-{name}.lock").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        yield

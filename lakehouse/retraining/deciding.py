@@ -1,34 +1,14 @@
-"""One decision at a time: on a machine by a lock, between machines by the ledger's own commits."""
+"""Who decides: a process, told from all others, and whether it still runs."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
-__all__ = ["alone", "executor", "lives"]
+__all__ = ["executor", "lives"]
 
 # A start time is derived from the time of boot, which moves when the clock is set.
 _SLACK_S = 5.0
-
-
-@contextmanager
-def alone(state: Path, domain: str, model: str) -> Iterator[None]:
-    """Wait until nobody else on this machine decides about the model; a death lets go.
-
-    Args:
-        state: The state folder.
-        domain: The domain's name.
-        model: The model's name.
-    """
-    file = state / "retraining" / f"{domain}.{model}.lock"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        yield
 
 
 def executor() -> str:

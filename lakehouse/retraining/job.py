@@ -108,7 +108,7 @@ def retrain(
         LakehouseError: The store or the registry cannot be read or written.
     """
     owner, model = find(lake, name, domain)
-    with deciding.alone(lake.settings.state, owner.name, name):
+    with lake.alone(f"decision-{owner.name}.{name}"):
         made = _decide(lake, owner, model, triggers, now, look, flow_run)
     decided(made)
     if made.made.verdict == "no":

@@ -125,12 +125,24 @@ def train_here(
 ) -> Trained:
     """Train a model in this process, unless a version of the same rows and definition exists.
 
-    A version that exists is judged again when what judges it has changed.
+    A version that exists is judged again when what judges it has changed. On one machine it is
+    waited for who trains the model already: what he makes exists then.
 
     Raises:
         ModelError, UntrustedModelError: As :func:`train_model`.
     """
     owner, model = find(lake, order.model, order.domain)
+    with lake.alone(f"training-{model.name}"):
+        return _train_alone(lake, owner, model, order, progress)
+
+
+def _train_alone(
+    lake: Lake,
+    owner: Domain,
+    model: ModelDeclaration,
+    order: Order,
+    progress: Callable[[str], None],
+) -> Trained:
     started = ledger.now()
     try:
         pinned = features.window(lake, owner, model, order.pinned)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,6 +85,16 @@ def story(tmp_path_factory: pytest.TempPathFactory, own_mlflow: None) -> Story:
 def verdicts(done: Trained) -> dict[str, str]:
     assert done.result is not None
     return {gate.name: gate.verdict for gate in done.result.gates}
+
+
+def test_two_who_train_at_once_make_one_version(tmp_path: Path) -> None:
+    shop = ModelShop(tmp_path)
+    for month in (1, 2, 3):
+        shop.month(month)
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(lambda _: shop.train_apart(), range(2)))
+    assert sorted(one.result is None for one in done) == [False, True]
+    assert [v.version for v in job.registry_of(shop.settings).versions(MODEL)] == [1]
 
 
 def test_the_first_model_has_nobody_to_beat(story: Story) -> None:
