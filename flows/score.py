@@ -34,7 +34,10 @@ from lakehouse.lake import Lake
 from lakehouse.scoring import Scored, ScoredVersion, Todo, VersionPlan
 from lakehouse.stack import settings_with_stack
 
-__all__ = ["main", "score", "score_version"]
+__all__ = ["NO_VERSION", "main", "score", "score_version"]
+
+#: The state of a run that had no version to score by yet.
+NO_VERSION = "NoVersion"
 
 
 @flow(name="score", flow_run_name="score {model}")
@@ -53,7 +56,11 @@ def score(
         since: Leave out feature partitions that end before this day of their time zone.
     """
     lake = open_lake(settings_with_stack())
-    todo = scoring.plan(lake, model, domain, version=version, since=since)
+    try:
+        todo = scoring.plan(lake, model, domain, version=version, since=since)
+    except scoring.NoVersion as error:
+        # New rows come before the first training as well.
+        return Completed(name=NO_VERSION, message=error.found)
     run, started = ledger.new_run(), ledger.now()
     futures = [_submitted(lake, todo, one, run) for one in todo.versions]
     for future in futures:

@@ -17,12 +17,13 @@ from lakehouse.scoring.job import (
     score,
     score_version,
 )
-from lakehouse.scoring.plan import Todo, Turn, VersionPlan
+from lakehouse.scoring.plan import NoVersion, Todo, Turn, VersionPlan
 from lakehouse.scoring.predict import Probabilities
 from lakehouse.scoring.stored import ModelKey, Part, Stored
 
 __all__ = [
     "ModelKey",
+    "NoVersion",
     "Part",
     "Probabilities",
     "Scored",

@@ -16,10 +16,14 @@ from lakehouse.snapshot import File, Snapshot
 from lakehouse.strictyaml import did_you_mean
 from lakehouse.training.declaration import ModelDeclaration
 
-__all__ = ["Todo", "Turn", "VersionPlan", "chosen", "plan_version"]
+__all__ = ["NoVersion", "Todo", "Turn", "VersionPlan", "chosen", "plan_version"]
 
 
 _NEVER = dt.datetime.max.replace(tzinfo=dt.UTC)
+
+
+class NoVersion(ModelError):
+    """No version is champion or challenger: before the first training that is no fault."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,8 @@ def chosen(
         version: Only this one, by number or alias.
 
     Raises:
-        ModelError: There is no such version, or none has an alias.
+        NoVersion: None has an alias.
+        ModelError: There is no such version.
     """
     if version is not None:
         one = registry.version(name, version)
@@ -101,7 +106,7 @@ def chosen(
     ]
     if not found:
         there = f"{len(known)} versions, none of them champion or challenger" if known else "none"
-        raise ModelError(f"score {name}", f"registered: {there}", f"lake train {name}")
+        raise NoVersion(f"score {name}", f"registered: {there}", f"lake train {name}")
     return tuple(found)
 
 

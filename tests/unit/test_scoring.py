@@ -382,7 +382,7 @@ class TestRefusals:
         assert scored.predictions() == []
 
     def test_no_version_at_all(self, scored: ScoredShop) -> None:
-        with pytest.raises(ModelError, match="registered: none") as raised:
+        with pytest.raises(scoring.NoVersion, match="registered: none") as raised:
             scoring.plan(scored.shop.lake(), MODEL)
         assert raised.value.remedy == f"lake train {MODEL}"
 
