@@ -28,7 +28,10 @@ from prefect.states import Completed
 
 from flows import script
 
-__all__ = ["crashes", "main", "reconcile"]
+__all__ = ["AGAIN", "crashes", "main", "reconcile"]
+
+#: The tag of a run that makes up for one that crashed.
+AGAIN = "again"
 
 
 @flow(name="reconcile", flow_run_name="reconcile")
@@ -95,7 +98,7 @@ def _again(client: SyncPrefectClient, deployment: DeploymentResponse, run: FlowR
         deployment.id,
         parameters=run.parameters,
         name=f"{run.name} again",
-        tags=["again"],
+        tags=[AGAIN],
         idempotency_key=f"again-{run.id}",
     )
 

@@ -20,6 +20,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from flows import outcome, reports, script
+from flows.reconcile import AGAIN
 from flows.score import score
 from lakehouse import ledger
 from lakehouse.build import open_lake
@@ -81,6 +82,9 @@ def retrain(
 
 
 def _asked(trigger: dict[str, str] | None, because: str, *, force: bool) -> Trigger:
+    # Whoever makes up for a crashed run forces nothing: what that one was forced to may be done,
+    # and a training that crashed is begun again by the policy.
+    force = force and AGAIN not in flow_run.get_tags()
     if trigger is None:
         return Trigger("on demand", because, os.environ.get("USER", ""), force)
     kind = trigger.get("kind", "")

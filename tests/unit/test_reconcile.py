@@ -44,3 +44,12 @@ def test_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert retrain._asked(told, "", force=False) == Trigger("new data", "gold.features version 3")
     with pytest.raises(ModelError, match="write one of on demand, schedule, new data"):
         retrain._asked({"kind": "newdata"}, "", force=False)
+
+
+def test_what_makes_up_for_a_crash_forces_no_second_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(retrain.flow_run, "get_tags", lambda: ["model:m", "again"])
+    assert not retrain._asked(None, "new vendor", force=True).force
+    monkeypatch.setattr(retrain.flow_run, "get_tags", lambda: ["model:m"])
+    assert retrain._asked(None, "new vendor", force=True).force
