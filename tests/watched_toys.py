@@ -57,7 +57,8 @@ _GOLD = contract(
     _COLUMNS,
     "partition: {column: visit_month, grain: month, event: visited}\nengine: local",
 )
-_WHEN = "TRY_CAST(regexp_extract(visited, '^[0-9-]{10} [0-9:]{8}$') AS TIMESTAMP)"
+_CLOCK = "([01][0-9]|2[0-3])(:[0-9]{2}){2}"
+_WHEN = f"TRY_CAST(regexp_extract(visited, '^[0-9]{{4}}(-[0-9]{{2}}){{2}} {_CLOCK}$') AS TIMESTAMP)"
 _SQL = f"""\
 SELECT
   visit, CAST({_WHEN} AS TIMESTAMPTZ) AS visited,

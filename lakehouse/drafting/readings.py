@@ -21,7 +21,7 @@ BOOLEANS = (("true", "false"), ("yes", "no"), ("t", "f"), ("y", "n"), ("on", "of
 
 _MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
 _DATE = "'^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}$'"
-_CLOCK = "[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?"
+_CLOCK = "([01]?[0-9]|2[0-3]):[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?"
 #: Up to this every whole number has a DOUBLE of its own.
 _EXACT = 2**53 - 1
 _FLOAT = "'^[-+]?[0-9]*[.]?[0-9]*([eE][-+]?[0-9]+)?$'"
@@ -113,7 +113,7 @@ def _dates() -> list[Reading]:
 def _times() -> list[Reading]:
     day = "^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
     plain, zone = "replace({c}, 'T', ' ')", "which zone's clock? 'UTC' is a guess"
-    zoned = f"'{day} {_CLOCK}(Z|[-+][0-9]{{2}}:?[0-9]{{2}})$'"
+    zoned = f"'{day} {_CLOCK}(Z|[-+](0[0-9]|1[0-4]):?[0-5][0-9])$'"
     made = [
         Reading(
             "time with its zone",

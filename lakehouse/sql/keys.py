@@ -30,17 +30,25 @@ class Keys:
         scope = self._scopes.get(id(select))
         return frozenset(_tables(scope)) if scope else frozenset()
 
-    def total(self, window: exp.Window, columns: Iterable[exp.Expr]) -> bool:
-        """Whether no two rows of the window's input agree in all these columns."""
-        select = window.find_ancestor(exp.Select)
-        scope = self._scopes.get(id(select))
-        if scope is None or not isinstance(select, exp.Select):
-            return False
-        named = _plain(columns)
-        group = select.args.get("group")
+    def total(self, node: exp.Window | exp.Distinct, columns: Iterable[exp.Expr]) -> bool:
+        """Whether no two rows of the input of a window, or DISTINCT, agree in all these columns."""
+        select = node.find_ancestor(exp.Select)
+        group = select.args.get("group") if select else None
         if group is not None:
-            return bool(group.expressions) and _plain(group.expressions) <= named
-        named = _closure(named, select)
+            return bool(group.expressions) and _plain(group.expressions) <= _plain(columns)
+        return self._one_row(select, columns)
+
+    def total_in_group(self, aggregate: exp.AggFunc, columns: Iterable[exp.Expr]) -> bool:
+        """Whether no two rows of one of the aggregate's groups agree in all these columns."""
+        select = aggregate.find_ancestor(exp.Select)
+        group = select.args.get("group") if select else None
+        return self._one_row(select, [*columns, *(group.expressions if group else [])])
+
+    def _one_row(self, select: exp.Select | None, columns: Iterable[exp.Expr]) -> bool:
+        scope = self._scopes.get(id(select))
+        if scope is None or select is None:
+            return False
+        named = _closure(_plain(columns), select)
         return any(key <= named for key in self._joined(scope))
 
     def _of(self, scope: Scope) -> tuple[_Columns, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from lakehouse.errors import SqlError
 from lakehouse.sql.finding import Finding
+from lakehouse.sql.orders import check_orders
 from lakehouse.sql.problem import Problem
 from lakehouse.sql.query import Query, position
 from lakehouse.sql.resolve import Input, did_you_mean, resolve
@@ -48,6 +49,7 @@ def lint(
             *check_types(tree),
             *check_output(tree, output),
             *check_windows(tree, inputs, partition),
+            *check_orders(tree, inputs),
             *_columns(query, tree.named_selects, output, layer),
         ]
     found = {_finding(query, problem) for problem in problems}

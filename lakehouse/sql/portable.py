@@ -65,7 +65,10 @@ EXPRESSIONS: tuple[str, ...] = (
     "TRY_CAST(regexp_extract(s, '^[0-9]+([.][0-9]+)?$') AS DOUBLE)",
     "TRY_CAST(floor(TRY_CAST(regexp_extract(s, '^[0-9]+([.][0-9]+)?$') AS DOUBLE)) AS INTEGER)",
     "TRY_CAST(regexp_extract(s, '^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}$') AS DATE)",
-    "TRY_CAST(regexp_extract(s, '^[-0-9]{10} [:0-9]{8}$') AS TIMESTAMP)",
+    (
+        "TRY_CAST(regexp_extract("
+        "s, '^[0-9]{4}(-[0-9]{2}){2} ([01][0-9]|2[0-3])(:[0-9]{2}){2}$') AS TIMESTAMP)"
+    ),
     "CAST(d AS TIMESTAMP) + i // 100 * INTERVAL '1' HOUR + i % 100 * INTERVAL '1' MINUTE",
     "to_utc_timestamp(CAST(d AS TIMESTAMP), zone)",
     "from_utc_timestamp(ts, zone)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 
 from sqlglot import exp
@@ -32,8 +33,25 @@ _PATTERNS = {
     "whole": "^-?[0-9]+$",
     "double": "^-?[0-9]+([.][0-9]+)?$",
     "date": "^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}$",
-    "timestamp": "^[0-9-]{10} [0-9:]{8}$",
+    "timestamp": "^[0-9]{4}(-[0-9]{2}){2} ([01][0-9]|2[0-3])(:[0-9]{2}){2}$",
     "boolean": "^(true|false)$",
+}
+# Texts that the engines read differently, so that no pattern may let them through.
+_DAY = "2013-01-05"
+_DATES = (
+    *("2013", "2013-01", "2013/01/05", "2013 01 05", "13-01-05", "101-1-1", "-013-01-05"),
+    *("epoch", "infinity", f"{_DAY} (BC)"),
+)
+_CLOCKS = (
+    *("24:00", "24:00:00", "24:00:00.0", "04", "004:03:2", "04:03:02+5", "04:03:02+19:00"),
+    *("24:00:00Z", "24:00:00+00", "24:00:00+0000", "24:00:00+00:00"),
+)
+_ODD = {
+    "whole": ("5.7", "1.0", "7.", ".5", "1_000", "1e3", "1E3", "1e-2", "0x1F", "0b1"),
+    "double": ("1_000", "+-7", "1d", "1D", "1f", "1F", "0x1p3"),
+    "date": (*_DATES, f"{_DAY}T", f"{_DAY} 25:00:00", f"{_DAY} 04"),
+    "timestamp": (*_DATES, *(f"{_DAY}{by}{clock}" for clock in _CLOCKS for by in (" ", "T"))),
+    "boolean": (" true", "true "),
 }
 
 
@@ -89,10 +107,11 @@ def _cast(node: exp.Cast) -> Iterator[Problem]:
     ):
         message = "a double to a whole number: rounded here, cut there"
         yield node, "float-to-int", message, f"write CAST(floor(x) AS {node.to.sql('duckdb')})"
-    elif source == "text" and target not in ("text", None) and not _reads_text(of):
+    elif source == "text" and target not in ("text", None):
         kind = node.to.sql("duckdb")
-        message = f"a text to {kind}: engines differ in what they accept ('5.7', '1_000', '2013')"
-        yield node, "text-cast", message, _read_text(target, kind)
+        if odd := _odd_text(of, str(target)):
+            message = f"a text to {kind}: engines differ in what they read, as of {odd!r}"
+            yield node, "text-cast", message, _read_text(target, kind)
     elif target == "text" and source in ("double", "timestamp", "interval"):
         remedy = "write strftime(ts, '…')" if source == "timestamp" else "publish the number"
         yield node, "text-cast", f"{source} to text is written differently", remedy
@@ -103,14 +122,23 @@ def _read_text(target: str | None, kind: str) -> str:
     return f"write TRY_CAST(regexp_extract(s, '{pattern}') AS {kind}): no match gives NULL"
 
 
-def _reads_text(node: exp.Expr) -> bool:
-    """A literal, or a regexp_extract of a whole text, possibly inside nullif."""
+def _odd_text(node: exp.Expr, target: str) -> str | None:
+    """A text that engines read differently and that may stand here; None where none is known.
+
+    None of a literal, which is one text. Of ``regexp_extract``, possibly inside ``nullif``, those
+    that its pattern lets through; of anything else all.
+    """
     if isinstance(node, exp.Nullif):
         node = node.this
-    if isinstance(node, exp.RegexpExtract):
-        pattern = str(node.expression.name)
-        return pattern.startswith("^") and pattern.endswith("$")
-    return isinstance(node, exp.Literal)
+    if isinstance(node, exp.Literal):
+        return None
+    pattern = node.expression.name if isinstance(node, exp.RegexpExtract) else ""
+    if not (pattern.startswith("^") and pattern.endswith("$")):
+        return _ODD[target][0]
+    group = node.args.get("group")
+    taken = int(group.name) if isinstance(group, exp.Literal) else 0
+    found = ((text, re.search(pattern, text)) for text in _ODD[target])
+    return next((text for text, match in found if match and match[taken] == text), None)
 
 
 def _text(node: exp.Expr) -> Iterator[Problem]:

@@ -14,6 +14,10 @@ from lakehouse.sql.query import Query
 __all__ = ["check_text"]
 
 _DIVIDES = (exp.Div, exp.IntDiv, exp.Mod)
+_COMPARISONS = (
+    *(exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.NullSafeEQ, exp.Is),
+    *(exp.In, exp.Like, exp.ILike, exp.Between),
+)
 _UNITS = frozenset(["MICROSECOND", "SECOND", "MINUTE", "HOUR", "DAY", "WEEK", "MONTH", "YEAR"])
 
 
@@ -96,6 +100,32 @@ def _qualified(node: exp.Column) -> Iterator[Problem]:
         yield node, "not-portable", message, "give the table an alias and write alias.column"
 
 
+def _brackets(node: exp.Expr) -> Iterator[Problem]:
+    sides = [node.this, *(node.args.get(side) for side in ("expression", "low", "high"))]
+    if any(isinstance(side, (*_COMPARISONS, exp.Not, exp.Exists)) for side in sides):
+        message = "a comparison of a comparison: which comes first differs"
+        yield node, "not-portable", message, "write brackets: a = (b IN (…))"
+
+
+def _in_rows(node: exp.In) -> Iterator[Problem]:
+    above: exp.Expr | None = node.parent
+    while isinstance(above, exp.And | exp.Or | exp.Not | exp.Paren):
+        above = above.parent
+    if node.args.get("query") and not isinstance(above, _CONDITIONS):
+        message = "IN (SELECT …) as a value: NULL here where it cannot be told, false there"
+        yield node, "not-portable", message, "LEFT JOIN the rows, or write it in a WHERE or CASE"
+
+
+_CONDITIONS = (exp.Where, exp.Having, exp.Join, exp.If)
+
+
+def _qualify(node: exp.Qualify) -> Iterator[Problem]:
+    select = node.parent
+    if isinstance(select, exp.Select) and select.args.get("distinct"):
+        message = "DISTINCT with QUALIFY: which comes first differs"
+        yield node, "not-portable", message, "write one of them in a SELECT around the other"
+
+
 def _group_concat(node: exp.GroupConcat) -> Iterator[Problem]:
     if not isinstance(node.this, exp.Order):
         message = "string_agg in no order"
@@ -120,6 +150,9 @@ _RULES: tuple[
     (exp.SetOperation, _union),
     (exp.Select, _distinct_on),
     (exp.Column, _qualified),
+    (_COMPARISONS, _brackets),
+    (exp.In, _in_rows),
+    (exp.Qualify, _qualify),
     (exp.GroupConcat, _group_concat),
     (exp.Join, _join),
 )

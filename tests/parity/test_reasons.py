@@ -18,7 +18,7 @@ from both_engines import Both, same
 from generated import COLUMNS, frame, write
 
 import lakehouse.sql
-from lakehouse.sql import Input, lint, parse, select
+from lakehouse.sql import Finding, Input, lint, parse, select
 from lakehouse.sql.resolve import resolve
 from lakehouse.sql.spark import rewrite
 
@@ -54,6 +54,18 @@ DIFFERENT = (
     ("text-cast", "CAST(ts AS VARCHAR)"),
     ("text-cast", "s || x"),
     ("text-cast", "TRY_CAST(s AS INTEGER)"),
+    ("text-cast", "TRY_CAST(regexp_extract(s, '^[0-9.]+$') AS INTEGER)"),
+    ("text-cast", "TRY_CAST(regexp_extract(s, '^[0-9_]+$') AS DOUBLE)"),
+    ("text-cast", "TRY_CAST(regexp_extract(left(CAST(d AS VARCHAR), 7), '^[-0-9]+$') AS DATE)"),
+    (
+        "text-cast",
+        (
+            "TRY_CAST(regexp_extract(CAST(d AS VARCHAR) || ' 24:00:00', '^[-0-9]{10} [:0-9]{8}$')"
+            " AS TIMESTAMP)"
+        ),
+    ),
+    ("not-portable", "b = b IN (true, false)"),
+    ("not-portable", "i IN (SELECT j FROM silver.t)"),
     ("time-format", "strftime(d, '%j')"),
     ("regex", "regexp_replace(s, 'b', '_')"),
     ("regex", "regexp_replace(s, 'b*', '_', 'g')"),
@@ -78,6 +90,7 @@ AGGREGATES = (
     ("not-portable", "approx_count_distinct(s)"),
     ("not-portable", "first(s)"),
     ("aggregate-order", "string_agg(s, ',')"),
+    ("aggregate-order", "string_agg(s, ',' ORDER BY i)"),
 )
 #: One engine refuses, the other does not.
 REFUSED = (
@@ -98,6 +111,9 @@ REFUSED = (
         "window-frame",
         "sum(i) OVER (ORDER BY ts RANGE BETWEEN INTERVAL 2 DAY PRECEDING AND INTERVAL 1 HOUR PRECEDING)",
     ),
+    ("not-portable", "i IN (1, 7) = b"),
+    ("not-portable", "b = i BETWEEN 1 AND 3"),
+    ("not-portable", "b = EXISTS (SELECT 1 FROM silver.t)"),
     ("not-portable", "timezone(zone, ts)"),
     ("not-portable", "extract(epoch FROM ts)"),
     ("not-portable", "week(d)"),
@@ -129,13 +145,13 @@ def as_spark(text: str) -> str:
     return rewrite(resolve(parse(text, "forbidden.sql"), INPUTS)).sql("spark")
 
 
-def found(form: str) -> set[str]:
-    text = f"SELECT {form} AS v FROM silver.t"
+def linted(text: str, output: dict[str, str]) -> tuple[Finding, ...]:
     query = parse(text, "forbidden.sql")
-    return {
-        f.code
-        for f in lint(query, inputs=INPUTS, output={"v": "VARCHAR"}, partition=None, layer="silver")
-    }
+    return lint(query, inputs=INPUTS, output=output, partition=None, layer="silver")
+
+
+def found(form: str) -> set[str]:
+    return {f.code for f in linted(f"SELECT {form} AS v FROM silver.t", {"v": "VARCHAR"})}
 
 
 @pytest.mark.parametrize(("code", "form"), [*DIFFERENT, *AGGREGATES, *REFUSED])
@@ -192,6 +208,26 @@ def test_the_final_cast_rounds_here_and_cuts_there(both: Both) -> None:
     tables = both.run(select(query, output), select(query, output, "spark", INPUTS))
     one, other = (t.sort_by([("ds", "ascending"), ("d", "ascending")])["v"] for t in tables)
     assert differ(one, other)
+
+
+FIRST_OF_G = "row_number() OVER (PARTITION BY ds, g ORDER BY d)"
+
+
+def test_distinct_is_before_qualify_there(both: Both) -> None:
+    text = f"SELECT DISTINCT ds, g FROM silver.t QUALIFY {FIRST_OF_G} <= 2"
+    assert "not-portable" in {f.code for f in linted(text, {"ds": "INTEGER", "g": "INTEGER"})}
+    one, other = both.run(text, as_spark(text))
+    assert one.num_rows < other.num_rows
+
+
+def test_qualify_knows_windows_only_there(both: Both) -> None:
+    from pyspark.errors import PySparkException
+
+    text = f"SELECT ds, g FROM silver.t QUALIFY i > 1 AND {FIRST_OF_G} = 1"
+    assert {f.code for f in linted(text, {"ds": "INTEGER", "g": "INTEGER"})} == {"not-portable"}
+    assert both.duck.sql(text).fetchall()
+    with pytest.raises(PySparkException, match="cannot be resolved"):
+        both.spark.sql(as_spark(text)).toArrow()
 
 
 @pytest.mark.parametrize(("code", "form"), REFUSED)

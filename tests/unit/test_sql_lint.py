@@ -143,6 +143,23 @@ EXPRESSIONS = [
         *("s::DATE", "text-cast"),
         *("TRY_CAST(regexp_extract(s, '^[0-9]{4}-[0-9]{2}-[0-9]{2}$') AS DATE)", "DATE"),
     ),
+    (
+        *("TRY_CAST(regexp_extract(s, '^-?[0-9.]+$') AS INTEGER)", "text-cast"),
+        *("TRY_CAST(floor(TRY_CAST(regexp_extract(s, '^-?[0-9.]+$') AS DOUBLE)) AS INTEGER)",),
+        "INTEGER",
+    ),
+    (
+        *("TRY_CAST(regexp_extract(s, '^(.*)$', 1) AS DATE)", "text-cast"),
+        *("TRY_CAST(regexp_extract(s, '^at ([0-9]{4}-[0-9]{2}-[0-9]{2})$', 1) AS DATE)", "DATE"),
+    ),
+    (
+        *("TRY_CAST(regexp_extract(s, '^[0-9-]{10} [0-9:]{8}$') AS TIMESTAMP)", "text-cast"),
+        (
+            "TRY_CAST(regexp_extract(s, '^[0-9]{4}-[0-9]{2}-[0-9]{2} "
+            "([01][0-9]|2[0-3])(:[0-9]{2}){2}$') AS TIMESTAMP)"
+        ),
+        "TIMESTAMPTZ",
+    ),
     ("hash(s)", "not-portable", "md5(s)", "VARCHAR"),
     ("TRY(CAST(s AS VARCHAR))", "not-portable", "CAST(s AS VARCHAR)", "VARCHAR"),
     # Types beside each other
@@ -151,7 +168,23 @@ EXPRESSIONS = [
     ("i = '7'", "mixed-types", "d >= '2013-01-01'", "BOOLEAN"),
     ("CASE WHEN b THEN i ELSE s END", "mixed-types", "CASE WHEN b THEN i ELSE x END", "DOUBLE"),
     ("coalesce(s, i)", "mixed-types", "coalesce(s, CAST(i AS VARCHAR))", "VARCHAR"),
+    # Comparisons of comparisons
+    ("b = i BETWEEN 1 AND 3", "not-portable", "b = (i BETWEEN 1 AND 3)", "BOOLEAN"),
+    ("b = b IN (true)", "not-portable", "b = (b IN (true))", "BOOLEAN"),
+    ("s NOT LIKE 'a%' = b", "not-portable", "(s NOT LIKE 'a%') = b", "BOOLEAN"),
+    (
+        *("i IN (SELECT j FROM silver.t)", "not-portable"),
+        *("CASE WHEN i IN (SELECT j FROM silver.t) THEN true ELSE false END", "BOOLEAN"),
+    ),
     # 4. Aggregates
+    (
+        *("string_agg(s, ',' ORDER BY i)", "aggregate-order"),
+        *("string_agg(s, ',' ORDER BY i, id)", "VARCHAR"),
+    ),
+    (
+        *("string_agg(upper(s), ',' ORDER BY i)", "aggregate-order"),
+        *("string_agg(upper(s), ',' ORDER BY i, s)", "VARCHAR"),
+    ),
     ("count_if(b)", "not-portable", "count(*) FILTER (WHERE b)", "BIGINT"),
     ("array_agg(i ORDER BY j)", "not-portable", "string_agg(s, ',' ORDER BY s)", "VARCHAR"),
     ("string_agg(s, ',')", "aggregate-order", "string_agg(s, ',' ORDER BY s)", "VARCHAR"),
@@ -250,6 +283,32 @@ SELECTS = [
         "SELECT DISTINCT ON (s) s AS v FROM silver.t",
         "window-order",
         "SELECT DISTINCT ON (s) s AS v FROM silver.t ORDER BY s, id",
+    ),
+    (
+        "SELECT DISTINCT ON (s) id AS v FROM silver.t ORDER BY s, i",
+        "window-order",
+        "SELECT DISTINCT ON (s) id AS v FROM silver.t ORDER BY s, i, id",
+    ),
+    (
+        "SELECT DISTINCT s AS v FROM silver.t QUALIFY row_number() OVER (ORDER BY id) < 3",
+        "not-portable",
+        (
+            "SELECT DISTINCT s AS v FROM (SELECT s FROM silver.t"
+            " QUALIFY row_number() OVER (ORDER BY id) < 3)"
+        ),
+    ),
+    (
+        "SELECT s AS v FROM silver.t QUALIFY i > 1 AND row_number() OVER (ORDER BY id) < 3",
+        "not-portable",
+        (
+            "SELECT s AS v FROM (SELECT s, i FROM silver.t"
+            " QUALIFY row_number() OVER (ORDER BY id) < 3) WHERE i > 1"
+        ),
+    ),
+    (
+        "SELECT s AS v FROM silver.t WHERE (i IN (SELECT j FROM silver.t)) IS NULL",
+        "not-portable",
+        "SELECT s AS v FROM silver.t WHERE NOT (i IN (SELECT j FROM silver.t) OR b)",
     ),
     ("SELECT silver.t.id AS v FROM silver.t", "not-portable", "SELECT t.id AS v FROM silver.t"),
     # The outermost SELECT says what the table holds.
