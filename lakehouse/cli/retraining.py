@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lakehouse.cli import screen
+from lakehouse.errors import CatalogError
 
 if TYPE_CHECKING:
     from lakehouse.retraining.job import Decided
@@ -145,17 +146,28 @@ def _when(at: Any) -> str:
     return f"{at:%Y-%m-%d %H:%M}"
 
 
+_KINDS = ("build", "train", "judge", "retrain", "score", "monitor", "maintain")
+
+
 @click.command()
 @click.argument("run", required=False)
 @click.option("--domain", help="Only runs of this domain.")
-@click.option("--kind", help="Only build, train, judge, retrain, score, monitor or maintain.")
-@click.option("--last", default=20, show_default=True, help="So many of the last; 0 for all.")
+@click.option("--kind", type=click.Choice(_KINDS), help="Only runs of this kind.")
+@click.option(
+    *("--last", "last"),
+    type=click.IntRange(min=0),
+    default=20,
+    show_default=True,
+    help="So many of the last; 0 for all.",
+)
 @screen.json_option
 def runs(run: str | None, domain: str | None, kind: str | None, last: int, as_json: bool) -> None:
     """The executions, or one RUN: code, times, engine, parameters, inputs and outputs."""
     from lakehouse import executions
 
     found = executions.read(screen.lake(), run=run, domain=domain, kind=kind, last=last)
+    if run and not found:
+        raise CatalogError(f"show the run {run!r}", "no such run is recorded", "see 'lake runs'")
     if as_json:
         click.echo(json.dumps({"schema": 1, "runs": [one.to_json() for one in found]}, default=str))
     elif run and found:
@@ -165,7 +177,7 @@ def runs(run: str | None, domain: str | None, kind: str | None, last: int, as_js
         screen.table(columns, [_run_line(one) for one in found])
         screen.say("all of one: lake runs RUN")
     else:
-        screen.say("no run is recorded" + (f" as {run}: lake runs" if run else " yet: lake build"))
+        screen.say("no such run is recorded" if domain or kind else "no run is recorded yet")
 
 
 def _run_line(one: Any) -> list[Any]:
