@@ -50,7 +50,7 @@ _BUILD = re.compile(r"(?:^|/)build=([0-9a-f]{10}(?:-[0-9a-f]{10}){2,3})/")
 _BROKEN_OFF = "error reading a body"
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint\.")
 _BATCH = re.compile(r"(?:^|/)batch=([0-9a-f]{10})/")
-#: Footers of sealed files that are read side by side.
+#: Files that are read side by side.
 _AT_ONCE = 16
 
 
@@ -391,19 +391,26 @@ def landed(storage: Storage, files: Sequence[File]) -> dict[str, dict[str, dt.da
         storage: The table's place.
         files: Files of batches, and parts of sealed ones.
     """
+    found: dict[str, dict[str, dt.datetime]] = {file.batch or "": {} for file in files}
+    paths = dict.fromkeys(file.path for file in files if file.rows)
+    with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
+        for lineage in pool.map(partial(_lineage, storage), paths):
+            for batch, source, when in lineage:
+                if batch in found:
+                    found[batch][source] = when
+    return found
+
+
+def _lineage(storage: Storage, path: str) -> list[tuple[str, str, dt.datetime]]:
+    """(batch, landed file, when it landed) of the rows of a bronze file."""
     import pyarrow.dataset as ds
 
-    found: dict[str, dict[str, dt.datetime]] = {file.batch or "": {} for file in files}
     columns = ["_batch", "_source_file", "_landed_at"]
-    for path in dict.fromkeys(file.path for file in files if file.rows):
-        with storage.reaching(f"read {storage.uri}"):
-            place = f"{storage.root}/{path}"
-            rows = ds.dataset(place, filesystem=storage.arrow(), format="parquet")
-            seen = rows.to_table(columns=columns).group_by(columns).aggregate([])
-        for batch, source, when in zip(*(seen[c].to_pylist() for c in columns), strict=True):
-            if batch in found:
-                found[batch][str(source)] = when
-    return found
+    with storage.reaching(f"read {storage.uri}"):
+        place = f"{storage.root}/{path}"
+        rows = ds.dataset(place, filesystem=storage.arrow(), format="parquet")
+        seen = rows.to_table(columns=columns).group_by(columns).aggregate([])
+    return list(zip(*(seen[c].to_pylist() for c in columns), strict=True))
 
 
 def build_of(path: str) -> BuildId | None:

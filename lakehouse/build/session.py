@@ -121,7 +121,7 @@ class Session:
         )
 
     def _held(self, table: Table, actual: Snapshot) -> Mapping[str, Mapping[str, dt.datetime]]:
-        """What live batches of several files were read from, where the listing has changed."""
+        """What live batches were read from, where the listing has other files for them, or none."""
         lake = table.contract.lake
         if lake.source is None or lake.on_gone == "remove":
             return {}
