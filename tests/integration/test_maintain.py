@@ -11,6 +11,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -173,7 +174,7 @@ class TestCompaction:
         scatter(orders, "silver.orders")
         table = planned(orders, "silver.orders").todo[0]
         files = table.merges[0].files
-        lacking = Merge((files[0], *(type(f)(**{**vars(f), "rows": 9}) for f in files[1:])))
+        lacking = Merge((files[0], *(replace(f, rows=9) for f in files[1:])))
         wrong = TablePlan(table.place, table.version, 0, {}, merges=(lacking,))
         before = orders.snapshot("silver.orders")
         with pytest.raises(CommitError, match="in the log") as raised:
