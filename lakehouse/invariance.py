@@ -91,7 +91,7 @@ def check(
 def _spacious(lake: Lake) -> Path:
     """The state's folder: a table may be more than the system's temporary folder holds."""
     lake.settings.state.mkdir(parents=True, exist_ok=True)
-    return lake.settings.state
+    return lake.settings.state.resolve()
 
 
 def _comparable(table: Table, until: str | None) -> None:

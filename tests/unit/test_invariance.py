@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,18 @@ def test_partitions_of_a_right_table_are_the_same(built: Shop) -> None:
     assert all(rows and same for rows, same in found.values())
     assert built.snapshot("gold.daily").version == before
     assert not list(built.lake().settings.state.glob("lake-check-*"))
+
+
+def test_the_state_folder_may_be_a_relative_path(
+    built: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lake = built.lake()
+    state = lake.settings.model_copy(update={"state": Path(".lake")})
+    found = invariance.check(
+        replace(lake, settings=state), lake.domain("shop").table("gold.daily"), MONTHS[:1]
+    )
+    assert [one.differing for one in found] == [()]
 
 
 def test_rows_kept_out_are_compared_too(built: Shop) -> None:
