@@ -24,7 +24,12 @@ _DATE = "'^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}$'"
 _CLOCK = "([01]?[0-9]|2[0-3]):[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?"
 #: Up to this every whole number has a DOUBLE of its own.
 _EXACT = 2**53 - 1
+_INTEGER = "'^-?[0-9]+$'"
 _FLOAT = "'^[-+]?[0-9]*[.]?[0-9]*([eE][-+]?[0-9]+)?$'"
+#: Groups of three digits, or none: 12,5 and 1234,567 have no comma for thousands.
+_GROUPED = "'^[-+]?([1-9][0-9]{0,2}(,[0-9]{3})+|[0-9]*)([.][0-9]*)?([eE][-+]?[0-9]+)?$'"
+_COMMA = "'^[-+]?([1-9][0-9]{0,2}([.][0-9]{3})+|[0-9]*)(,[0-9]*)?([eE][-+]?[0-9]+)?$'"
+_UNITLESS = "regexp_replace({c}, '[$€£% ]', '', 'g')"
 
 
 @dataclass(frozen=True)
@@ -70,8 +75,11 @@ def _boolean(yes: str, no: str) -> Reading:
 
 
 def _number(name: str, kind: str, text: str, sign: str = "", note: str = "") -> Reading:
-    pattern = _FLOAT if kind == "DOUBLE" else "'^-?[0-9]+$'"
-    return Reading(name, kind, f"TRY_CAST(regexp_extract({text}, {pattern}) AS {kind})", sign, note)
+    return Reading(name, kind, f"TRY_CAST({text} AS {kind})", sign, note)
+
+
+def _extract(pattern: str, of: str = "{c}") -> str:
+    return f"regexp_extract({of}, {pattern})"
 
 
 def _parts(separator: str, order: str, of: str = "{c}") -> str:
@@ -138,27 +146,27 @@ def _times() -> list[Reading]:
 #: In the order in which they are preferred where they fit equally well.
 READINGS = (
     *(_boolean(yes, no) for yes, no in BOOLEANS),
-    _number("whole number", "INTEGER", "{c}"),
-    _number("whole number", "BIGINT", "{c}"),
-    _number("number", "DOUBLE", "{c}"),
+    _number("whole number", "INTEGER", _extract(_INTEGER)),
+    _number("whole number", "BIGINT", _extract(_INTEGER)),
+    _number("number", "DOUBLE", _extract(_FLOAT)),
     _number(
         "number with , for thousands",
         "DOUBLE",
-        "replace({c}, ',', '')",
+        f"replace({_extract(_GROUPED)}, ',', '')",
         r"^-?[0-9]{1,3}(,[0-9]{3})+([.][0-9]+)?$",
         "1,234 is read as one thousand",
     ),
     _number(
         "number with a decimal comma",
         "DOUBLE",
-        "replace(replace({c}, '.', ''), ',', '.')",
+        f"replace(replace({_extract(_COMMA)}, '.', ''), ',', '.')",
         r"^-?[0-9.]*,[0-9]+$",
         "1.234,5 is read as one thousand",
     ),
     _number(
         "number with a sign of its unit",
         "DOUBLE",
-        "regexp_replace({c}, '[$€£%, ]', '', 'g')",
+        f"replace({_extract(_GROUPED, _UNITLESS)}, ',', '')",
         r"^[-+]?[$€£] ?[0-9]|[0-9] ?[$€£%]$",
         "the unit is cut off: name it in the contract",
     ),
@@ -179,7 +187,6 @@ def best(fits: dict[Reading, int], values: list[str], least: float) -> Reading |
         least: The number of values that a reading must be able to read.
     """
     codes = any(_CODE.fullmatch(value) for value in values)
-    thousands = any(re.fullmatch(r"-?[0-9]+,[0-9]{1,2}|-?[0-9]+,[0-9]{4,}", v) for v in values)
     allowed = [
         (count, reading)
         for reading, count in fits.items()
@@ -187,7 +194,6 @@ def best(fits: dict[Reading, int], values: list[str], least: float) -> Reading |
         and count > 0
         and reading.means(values)
         and not (codes and reading.type in ("INTEGER", "BIGINT", "DOUBLE"))
-        and not (thousands and "thousands" in reading.name)
     ]
     most = max((count for count, _ in allowed), default=0)
     return next((reading for count, reading in allowed if count == most), None)
