@@ -274,7 +274,8 @@ def quarantine(table: str | None, limit: int, as_json: bool) -> None:
         else:
             for row in rows:
                 screen.say(f"{', '.join(row.pop('_violations'))}:")
-                screen.say("  " + ", ".join(f"{k}={v}" for k, v in row.items() if v is not None))
+                known = {k: str(v) for k, v in row.items() if v is not None}
+                screen.say("  " + ", ".join(f"{k}={screen.cell(v)}" for k, v in known.items()))
         if len(rows) == limit:
             _say_cut(lake, one, limit, err=as_json)
         return

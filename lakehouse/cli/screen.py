@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+import textwrap
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,8 +16,11 @@ from lakehouse.build import Event, Lake, open_lake
 from lakehouse.settings import Settings
 from lakehouse.units import counted, size
 
-__all__ = ["counted", "heading", "json_option", "lake", "progress", "say", "settings", "size"]
-__all__ += ["table"]
+__all__ = ["cell", "counted", "heading", "json_option", "lake", "progress", "say", "settings"]
+__all__ += ["size", "table"]
+
+#: Cells up to this long stay whole on a narrow screen: half a number is another number.
+_WHOLE = 10
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
@@ -48,32 +53,39 @@ def heading(text: str) -> None:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Rows under column names; numbers to the right."""
+    cells = [[cell(value) for value in row] for row in rows]
+    longest = [max((len(row[i]) for row in cells), default=0) for i in range(len(columns))]
     if not sys.stdout.isatty():
-        _plain(columns, rows)
+        _plain(columns, cells, longest)
         return
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    console = Console()
+    made = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True, header_style="bold")
+    widths = [max(len(name), width) for name, width in zip(columns, longest, strict=True)]
+    narrow = sum(widths) + 2 * len(widths) > console.width
     for i, name in enumerate(columns):
         right = bool(rows) and all(isinstance(row[i], int | float) for row in rows)
-        made.add_column(name, justify="right" if right else "left", overflow="fold")
-    for row in rows:
-        made.add_row(*(Text(_cell(value)) for value in row))
-    Console().print(made)
+        whole = narrow and longest[i] <= _WHOLE
+        head = "\n".join(textwrap.wrap(name, max(longest[i], 6))) if whole else name
+        made.add_column(head, justify="right" if right else "left", overflow="fold", no_wrap=whole)
+    for line in cells:
+        made.add_row(*map(Text, line))
+    console.print(made)
 
 
-def _plain(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    cells = [list(columns), *([_cell(v) for v in row] for row in rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
-    for row in cells:
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+def _plain(columns: Sequence[str], cells: Sequence[Sequence[str]], longest: Sequence[int]) -> None:
+    widths = [max(len(name), width) for name, width in zip(columns, longest, strict=True)]
+    for row in (columns, *cells):
+        line = "  ".join(one.ljust(width) for one, width in zip(row, widths, strict=True))
         click.echo(line.rstrip())
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """One value on one line: landed text may hold line ends, and codes that steer a terminal."""
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -82,7 +94,7 @@ def _cell(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:,.3f}"
-    return str(value)
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], str(value))
 
 
 class _Lines:
