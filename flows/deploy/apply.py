@@ -22,14 +22,14 @@ class Target(Protocol):
 
 
 def apply(
-    changes: Sequence[Change], target: Target, say: Callable[[str], None] = lambda text: None
+    changes: Sequence[Change], target: Target, say: Callable[[Change], None] = lambda change: None
 ) -> None:
     """Make the changes in their order; when one fails, undo it and those before it.
 
     Args:
         changes: In an order in which they can be made.
         target: Where.
-        say: Told each change.
+        say: Told each change that is made.
 
     Raises:
         StackError: One failed. It says whether all is as it was.
@@ -40,7 +40,7 @@ def apply(
         except Exception as error:
             left = _undo(changes[: i + 1], target)
             raise _failed(change, error, left) from error
-        say(f"{change.act} {change.kind} {change.name}")
+        say(change)
 
 
 def _make(change: Change, target: Target) -> None:

@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from flows import deployments, script
@@ -20,12 +20,15 @@ from lakehouse.errors import LakehouseError, StackError
 __all__ = ["deploy", "main"]
 
 
-def deploy(root: Path, *, check: bool = False) -> tuple[Change, ...]:
+def deploy(
+    root: Path, *, check: bool = False, say: Callable[[Change], None] = lambda change: None
+) -> tuple[Change, ...]:
     """Compare what a project declares with what its Prefect server has, and apply the difference.
 
     Args:
         root: The project's folder, which is the current one.
         check: Only compare.
+        say: Told each change that is made.
 
     Returns:
         The differences; made, unless ``check``.
@@ -52,7 +55,7 @@ def deploy(root: Path, *, check: bool = False) -> tuple[Change, ...]:
         server = Server(client, tag_of(raw, root), notify_url)
         changes = difference(wanted, server.read(wanted))
         if not check:
-            apply(changes, server, lambda text: print(text, file=sys.stderr))
+            apply(changes, server, say)
     return changes
 
 
@@ -77,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     script.find_server()
     sys.path.insert(0, str(Path.cwd()))
     try:
-        changes = deploy(Path.cwd(), check=asked.check)
+        changes = deploy(Path.cwd(), check=asked.check, say=(_quiet if asked.as_json else _show))
     except LakehouseError as error:
         told = json.dumps(error.to_json()) if asked.as_json else f"{type(error).__name__}: {error}"
         print(told, file=sys.stderr)
@@ -86,17 +89,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         found = [change.to_json() for change in changes]
         print(json.dumps({"schema": 1, "applied": not asked.check, "changes": found}))
     else:
-        _show(changes, applied=not asked.check)
+        _sum_up(changes, check=asked.check)
     return 4 if asked.check and changes else 0
 
 
-def _show(changes: Sequence[Change], *, applied: bool) -> None:
-    for change in changes:
-        print(f"{change.act:<7} {change.kind:<11} {change.name}")
-        for detail in change.details:
-            print(f"{'':8}{detail}")
-    server = os.environ.get("PREFECT_API_URL", "").removesuffix("/api")
+def _quiet(change: Change) -> None:
+    """With --json the one document is all that is printed."""
+
+
+def _show(change: Change) -> None:
+    print(f"{change.act:<7} {change.kind:<11} {change.name}", flush=True)
+    for detail in change.details:
+        print(f"{'':8}{detail}", flush=True)
+
+
+def _sum_up(changes: Sequence[Change], *, check: bool) -> None:
+    server = os.environ.get("PREFECT_API_URL", "").removesuffix("/api") or "the server"
     if not changes:
-        print(f"nothing to do: {server or 'the server'} is as declared")
-    elif not applied:
+        print(f"nothing to do: {server} is as declared")
+    elif check:
+        for change in changes:
+            _show(change)
         print(f"{len(changes)} differences; 'lake deploy' makes them")
+    else:
+        print(f"{server} is as declared now: {len(changes)} changes")

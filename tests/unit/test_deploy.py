@@ -98,6 +98,15 @@ def test_what_cannot_be_put_back_is_named() -> None:
     assert error.value.found == ("OSError: no route (not put back: deployment b/b, deployment a/a)")
 
 
+def test_each_change_is_told_once_when_it_is_made() -> None:
+    told: list[Change] = []
+    wanted = [Resource("deployment", name, {"x": 1}) for name in ("a/a", "b/b")]
+    changes = difference(wanted, [])
+    with pytest.raises(StackError):
+        apply(changes, Memory([], fails_at=1), told.append)
+    assert told == [changes[0]]
+
+
 def details(before: Any, after: Any) -> tuple[str, ...]:
     changes = difference(
         [Resource("deployment", "a", after)], [Resource("deployment", "a", before)]
