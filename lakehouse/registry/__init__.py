@@ -166,7 +166,7 @@ class Registry:
     def load(self, name: str, which: str | int = "champion") -> Any:
         """A fitted estimator in this process, after its signature was checked.
 
-        To score with it, :class:`lakehouse.loading.Scorer` loads it in a process of its own.
+        To score with it, :class:`lakehouse.loading.scorer.Scorer` loads it in a process of its own.
 
         Raises:
             UntrustedModelError: It is unsigned, changed, or holds other types than ours.

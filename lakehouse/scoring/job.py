@@ -273,7 +273,7 @@ def from_registry(lake: Lake) -> Opening:
 
     @contextlib.contextmanager
     def opening(version: ModelVersion, /) -> Iterator[Probabilities]:
-        from lakehouse.loading import Scorer
+        from lakehouse.loading.scorer import Scorer
 
         with Scorer(job.registry_of(lake.settings), version) as scorer:
             yield scorer.probabilities

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import ModelError
-from lakehouse.loading import Scorer
+from lakehouse.loading.scorer import Scorer
 from lakehouse.monitoring.reference import Reference
 from lakehouse.registry import ModelRecord, ModelVersion, Registry
 from lakehouse.training.dataset import Samples

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakehouse.errors import ModelError
-from lakehouse.loading import Scorer, check
+from lakehouse.loading.check import check
+from lakehouse.loading.scorer import Scorer
 from lakehouse.modelfile import Stored, serialise
 from lakehouse.monitoring.reference import Reference
 from lakehouse.promotion import PromotionLost

@@ -10,7 +10,7 @@ from model_store import ModelStore
 from poisons import SIGNED, TAMPERED, Forge, Poison, Tamper
 
 from lakehouse.errors import ModelError, UntrustedModelError
-from lakehouse.loading import Scorer
+from lakehouse.loading.scorer import Scorer
 
 
 @pytest.fixture(scope="module")

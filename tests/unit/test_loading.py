@@ -20,7 +20,9 @@ from hypothesis import strategies as st
 from model_store import ModelStore, toy_rows
 
 from lakehouse.errors import ModelError, UntrustedModelError
-from lakehouse.loading import Limits, Scorer, check
+from lakehouse.loading.check import check
+from lakehouse.loading.limits import Limits
+from lakehouse.loading.scorer import Scorer
 from lakehouse.loading.wire import from_arrow, to_arrow
 
 ROOT = Path(__file__).parents[2]
@@ -75,6 +77,15 @@ def test_its_process_knows_no_secret(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_its_process_holds_only_what_reads_models() -> None:
+    code = "import lakehouse.loading.child, sys; print(*sorted(sys.modules))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    own = {name for name in told.stdout.split() if name.startswith("lakehouse.")}
+    rooms = {name.split(".")[1] for name in own}
+    assert rooms == {"errors", "loading", "modelfile"}
+    assert not {"numpy", "pyarrow", "mlflow", "deltalake", "duckdb"} & set(told.stdout.split())
+
+
 def test_its_process_is_limited(scorer: Scorer) -> None:
     limits = {kind: child_of(scorer).rlimit(kind)[0] for kind in (psutil.RLIMIT_CORE, 2)}
     assert limits == {psutil.RLIMIT_CORE: 0, 2: Limits().memory}
@@ -151,7 +162,7 @@ def test_it_dies_with_its_parent(store: ModelStore) -> None:
     code = f"""
         import time
         from pathlib import Path
-        from lakehouse.loading import Scorer
+        from lakehouse.loading.scorer import Scorer
         from lakehouse.registry import Registry
         from lakehouse.signing import SigningKey
         registry = Registry({store.uri!r}, SigningKey.at(Path({str(store.folder)!r}) / "keys"))

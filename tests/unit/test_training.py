@@ -322,7 +322,7 @@ def test_inputs_must_hold_the_feature_table(tmp_path: Path) -> None:
 def test_any_estimator_by_its_entry(tmp_path: Path) -> None:
     """XGBoost, from its declaration to a champion that another process loads."""
     pytest.importorskip("xgboost")
-    from lakehouse.loading import Scorer
+    from lakehouse.loading.scorer import Scorer
 
     text = YAML.replace("[carrier, hour", "[hour").replace("toy:build", "xgboost:XGBClassifier")
     text = text.replace("{max_iter: 20}", "{n_estimators: 20, max_depth: 3, n_jobs: 1}")
