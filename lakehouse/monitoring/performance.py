@@ -195,13 +195,35 @@ def _interval(
     groups = predicted.day
     if len(np.unique(groups)) < _LEAST_DAYS:
         groups = np.arange(predicted.rows) % _GROUPS
-    without = [_value(metric, predicted.where(groups != one)) for one in np.unique(groups)]
+    without = _without(metric, predicted, groups)
     known = [one for one in without if one is not None]
     if len(known) < len(without) or len(known) < 2:
         return None, None
     spread = np.sum((np.array(known) - np.mean(known)) ** 2) * (len(known) - 1) / len(known)
     half = float(t.ppf((1 + _CONFIDENCE) / 2, len(known) - 1)) * math.sqrt(float(spread))
     return max(0.0, value - half), min(1.0, value + half)
+
+
+def _without(
+    metric: MetricName, predicted: Predicted, groups: np.ndarray[Any, np.dtype[np.int64]]
+) -> list[float | None]:
+    """The metric without each group of rows in turn; None where it is not defined."""
+    import numpy as np
+
+    from lakehouse.training.bootstrap import average_precision, roc_auc
+
+    rest = [groups != one for one in np.unique(groups)]
+    if metric not in ("roc_auc", "average_precision"):
+        return [_value(metric, predicted.where(rows)) for rows in rest]
+    both = (predicted.outcome, 1 - predicted.outcome)
+    area = {"roc_auc": roc_auc, "average_precision": average_precision}[metric]
+    level = np.unique(predicted.probability, return_inverse=True)[1]
+    # By sums: scikit-learn would check and sort the same rows again for each group.
+    found = [
+        float(area(*(np.bincount(level[rows], one[rows])[np.newaxis] for one in both))[0])
+        for rows in rest
+    ]
+    return [one if math.isfinite(one) else None for one in found]
 
 
 def _value(metric: MetricName, predicted: Predicted) -> float | None:

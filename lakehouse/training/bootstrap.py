@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Floats = np.ndarray[Any, np.dtype[np.float64]]
     Integers = np.ndarray[Any, np.dtype[np.int64]]
 
-__all__ = ["LEAST_DAYS", "Days", "interval"]
+__all__ = ["LEAST_DAYS", "Days", "average_precision", "interval", "roc_auc"]
 
 #: An interval from fewer days says little.
 LEAST_DAYS = 10
@@ -69,9 +69,9 @@ class Days:
             case "calibration_error":
                 return self._calibration_error(y, probability)
             case "roc_auc":
-                return _roc_auc(*self._by_level(y, probability))
+                return roc_auc(*self._by_level(y, probability))
             case "average_precision":
-                return _average_precision(*self._by_level(y, probability))
+                return average_precision(*self._by_level(y, probability))
 
     def _brier(self, y: Integers, probability: Floats) -> Floats:
         loss = self._sums((probability - y) ** 2)
@@ -134,7 +134,13 @@ def interval(values: Floats, days: int, confidence: float = 0.95) -> tuple[float
     return float(low), float(high)
 
 
-def _roc_auc(positive: Floats, negative: Floats) -> Floats:
+def roc_auc(positive: Floats, negative: Floats) -> Floats:
+    """The area under the curve of each draw; NaN where only one class is in it.
+
+    Args:
+        positive: Rows of class 1 by score, from low to high; shape (draws, scores).
+        negative: Rows of class 0.
+    """
     import numpy as np
 
     below = np.cumsum(negative, axis=1) - negative / 2
@@ -144,7 +150,8 @@ def _roc_auc(positive: Floats, negative: Floats) -> Floats:
     return found
 
 
-def _average_precision(positive: Floats, negative: Floats) -> Floats:
+def average_precision(positive: Floats, negative: Floats) -> Floats:
+    """The average precision of each draw; NaN where nothing is of class 1. As :func:`roc_auc`."""
     import numpy as np
 
     hits = np.cumsum(positive[:, ::-1], axis=1)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import norm, t
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from lakehouse.monitoring.performance import Measured, Predicted, measure, performance
-from lakehouse.training.declaration import SliceOf
+from lakehouse.training.declaration import MetricName, SliceOf
 
 RULE = {"drop": 0.03, "last": 5, "bad": 2, "min_rows": 200}
 
@@ -176,3 +176,25 @@ def test_the_verdict_says_its_numbers() -> None:
         "roc_auc 0.700 (0.690 to 0.710), 0.760 when it was judged; 2 of the last 2 windows are "
         "worse by more than 0.03, alarm from 2 with the latest"
     )
+
+
+@pytest.mark.parametrize("metric", ["roc_auc", "average_precision", "brier"])
+@pytest.mark.parametrize("estimated", [False, True])
+def test_what_is_left_without_a_day_is_measured_as_all_is(
+    metric: MetricName, estimated: bool
+) -> None:
+    random = np.random.default_rng(3)
+    found = predicted(random, 500)
+    # Few scores, so that many rows have the same one.
+    score = found.probability.round(1)
+    outcome = np.where(random.random(500) < 0.3, score, found.outcome) if estimated else None
+    found = Predicted(
+        score, found.outcome if outcome is None else outcome, found.day, {}, estimated
+    )
+    (one,) = measure(found, [metric])
+    without = [
+        measure(found.where(found.day != day), [metric])[0].value for day in np.unique(found.day)
+    ]
+    spread = np.var(np.array(without, dtype=float)) * (len(without) - 1)
+    half = t.ppf(0.975, len(without) - 1) * np.sqrt(spread)
+    assert (one.low, one.high) == pytest.approx((one.value - half, one.value + half), abs=1e-12)
