@@ -32,7 +32,8 @@ def timeline(
         model: The model's name.
         metric: The metric to show.
         performance: Rows of ``ops.performance``; those of all rows and ripe labels are drawn.
-        monitors: Rows of ``ops.monitors``; their alarms are drawn.
+        monitors: Rows of ``ops.monitors``; their alarms are drawn, hollow those of windows that
+            were past, or not of the champion, when it was looked.
         decisions: Rows of ``ops.decisions``.
         promotions: Rows of ``ops.promotions``, by which reigns are told.
     """
@@ -44,7 +45,7 @@ def timeline(
     figure.suptitle(f"{model}: performance, decisions and champions", x=0.01, ha="left")
     reigns = sorted((p for p in promotions if p["alias"] == "champion"), key=lambda p: p["moved"])
     _draw_performance(upper, metric, performance)
-    _draw_alarms(middle, monitors)
+    _draw_alarms(middle, list(monitors), reigns)
     made = {p["decision"]: int(p["version"]) for p in reigns}
     _draw_decisions(lower, decisions, made)
     for one in reigns:
@@ -86,15 +87,48 @@ def _draw_performance(axes: Axes, metric: str, rows: Iterable[Mapping[str, Any]]
         axes.legend(loc="lower left", frameon=False, ncols=4, fontsize=9)
 
 
-def _draw_alarms(axes: Axes, monitors: Iterable[Mapping[str, Any]]) -> None:
+def _draw_alarms(
+    axes: Axes, monitors: Sequence[Mapping[str, Any]], reigns: Sequence[Mapping[str, Any]]
+) -> None:
     """A row for each monitor that raised an alarm, a mark at the end of its window."""
-    raised = {(m["monitor"], m["window_end"]) for m in monitors if m["verdict"] == "alarm"}
-    names = sorted({monitor for monitor, _ in raised})
-    for monitor, at in raised:
-        axes.plot([at], [names.index(monitor)], marker="^", color=_ALARM, markersize=6)
+    raised = [m for m in monitors if m["verdict"] == "alarm"]
+    told = {_mark(m) for m in _newest(monitors, reigns) if m["verdict"] == "alarm"}
+    names = sorted({m["monitor"] for m in raised})
+    for monitor, at in sorted({_mark(m) for m in raised}):
+        face = _ALARM if (monitor, at) in told else "none"
+        axes.scatter(
+            [at],
+            [names.index(monitor)],
+            marker="^",
+            s=36,
+            facecolors=face,
+            edgecolors=_ALARM,
+            label="told" if face == _ALARM else "seen afterwards",
+        )
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(-0.7, max(len(names), 1) - 0.3)
     axes.set_ylabel("alarm")
+    by_label = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+    if by_label:
+        axes.legend(
+            by_label.values(), by_label.keys(), loc="lower left", frameon=False, fontsize=9, ncols=2
+        )
+
+
+def _newest(
+    monitors: Sequence[Mapping[str, Any]], reigns: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Of each look the last verdicts on the champion: what it told. Others are of weeks past."""
+    last: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for row in sorted(monitors, key=lambda m: m["window_end"]):
+        before = [int(p["version"]) for p in reigns if p["moved"] < row["looked"]]
+        if before and int(row["version"]) == before[-1]:
+            last[row["run"], row["monitor"]] = row
+    return list(last.values())
+
+
+def _mark(row: Mapping[str, Any]) -> tuple[str, dt.datetime]:
+    return row["monitor"], row["window_end"]
 
 
 def _draw_decisions(
