@@ -51,11 +51,12 @@ def elt(
     """
     session = _open(domain, select or [], engine, force=force)
     plan, _ = builds.plan(session, select or [])
+    wanted = builds.selected(session, select or [])
     reports.name_run(session, plan)
-    reports.plan(session, plan)
-    built = _build(session, plan, builds.selected(session, select or []))
+    reports.plan(session, plan, len(wanted))
+    built = _build(session, plan, wanted)
     session.finish(built.verdict, built.errors)
-    reports.audit(session, built)
+    reports.audit(session, built, len(wanted))
     if session.audits:
         write_data_docs(session, session.audits)
     return outcome.of_build(built)

@@ -64,7 +64,8 @@ def maintain_tables(lake: Lake, domain: str, found: Plan) -> Done:
 def report(domain: str, found: Plan, done: Done | None) -> None:
     """What was, or would be, done, as an artifact."""
     steps = {t.place.name: t.steps for t in found.todo} if done is None else done.steps
-    lines = [f"# Maintenance of {domain}{'' if done else ': shown, not done'}", ""]
+    shown = ": shown, not done" if steps and done is None else ""
+    lines = [f"# Maintenance of {domain}{shown}", ""]
     if steps:
         lines += [_row(_COLUMNS), _row(["---", "---", "--:", "--:", "---"])]
         lines += [_line(name, step) for name, of_table in steps.items() for step in of_table]

@@ -44,9 +44,9 @@ def name_run(session: Session, found: Plan) -> None:
         )
 
 
-def plan(session: Session, found: Plan) -> None:
-    """The plan with its reasons."""
-    lines = [f"# Plan of {session.domain.name}", "", _sum(session, found), ""]
+def plan(session: Session, found: Plan, selected: int) -> None:
+    """The plan of so many selected tables, with its reasons."""
+    lines = [f"# Plan of {session.domain.name}", "", _sum(found, selected), ""]
     groups = found.groups()
     if groups:
         lines += _table(["table", "partitions", "because"], map(_line, groups[:_LINES]))
@@ -59,9 +59,9 @@ def plan(session: Session, found: Plan) -> None:
     )
 
 
-def _sum(session: Session, found: Plan) -> str:
+def _sum(found: Plan, selected: int) -> str:
     if not found.targets:
-        return f"Nothing to do: {len(session.domain.tables)} tables are as declared."
+        return f"Nothing to do: {selected} tables are as declared."
     counts = {action: sum(t.action is action for t in found.targets) for action in Action}
     told = ", ".join(f"**{n}** to {action}" for action, n in counts.items() if n)
     unsure = sum(not t.certain for t in found.targets)
@@ -98,16 +98,16 @@ def _reason(reason: Reason, names: Sequence[str]) -> str:
     return " ".join(filter(None, (f"**{reason.code}**", reason.input, detail)))
 
 
-def audit(session: Session, built: Built) -> None:
+def audit(session: Session, built: Built, selected: int) -> None:
     """Rows per table, what was quarantined by which rule, what is blocked and what failed."""
     domain = session.domain.name
-    as_declared = len(session.domain.tables) - len(built.results)
+    as_declared = selected - len(built.results)
     lines = [f"# Result of {domain}: {built.verdict}", "", f"Run `{session.run}`.", ""]
     if built.results:
         columns = ["table", ">version", ">partitions", ">rows in", ">published"]
         columns += [">quarantined", ">superseded", "engine", ">seconds"]
         lines += _table(columns, map(_result, built.results))
-    if as_declared and not built.failed:
+    if as_declared > 0 and not built.failed:
         lines += ["", f"{as_declared} further tables were as declared."]
     lines += _section("Failed", ["table", "because"], [[n, why] for n, why in built.failed.items()])
     lines += _section(

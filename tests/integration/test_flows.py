@@ -283,6 +283,15 @@ def test_with_nothing_to_do_there_is_no_commit(here: Server) -> None:
     assert "Nothing to do: 8 tables are as declared." in here.artifacts(run["id"])["plan-shop"]
 
 
+def test_only_what_was_selected_is_called_as_declared(here: Server) -> None:
+    from flows.elt import elt
+
+    elt("shop", ["silver.orders"], engine="local")
+    shown = here.artifacts(here.last()["id"])
+    assert "Nothing to do: 2 tables are as declared." in shown["plan-shop"]
+    assert "2 further tables were as declared." in shown["audit-shop"]
+
+
 def test_a_blocked_partition_holds_back_only_what_needs_it(here: Server) -> None:
     from flows.elt import elt
 
