@@ -215,14 +215,15 @@ def _without(
     rest = [groups != one for one in np.unique(groups)]
     if metric not in ("roc_auc", "average_precision"):
         return [_value(metric, predicted.where(rows)) for rows in rest]
-    both = (predicted.outcome, 1 - predicted.outcome)
+    late, other = predicted.outcome, 1 - predicted.outcome
     area = {"roc_auc": roc_auc, "average_precision": average_precision}[metric]
     level = np.unique(predicted.probability, return_inverse=True)[1]
+
     # By sums: scikit-learn would check and sort the same rows again for each group.
-    found = [
-        float(area(*(np.bincount(level[rows], one[rows])[np.newaxis] for one in both))[0])
-        for rows in rest
-    ]
+    def summed(rows: Any, weights: Any) -> Any:
+        return np.bincount(level[rows], weights[rows])[np.newaxis]
+
+    found = [float(area(summed(rows, late), summed(rows, other))[0]) for rows in rest]
     return [one if math.isfinite(one) else None for one in found]
 
 

@@ -95,15 +95,16 @@ def _draw_alarms(
     told = {_mark(m) for m in _newest(monitors, reigns) if m["verdict"] == "alarm"}
     names = sorted({m["monitor"] for m in raised})
     for monitor, at in sorted({_mark(m) for m in raised}):
-        face = _ALARM if (monitor, at) in told else "none"
-        axes.scatter(
-            [at],
+        heard = (monitor, at) in told
+        axes.plot(
+            [at],  # type: ignore[arg-type]
             [names.index(monitor)],
+            linestyle="none",
             marker="^",
-            s=36,
-            facecolors=face,
-            edgecolors=_ALARM,
-            label="told" if face == _ALARM else "seen afterwards",
+            markersize=6,
+            markerfacecolor=_ALARM if heard else "none",
+            markeredgecolor=_ALARM,
+            label="told" if heard else "seen afterwards",
         )
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(-0.7, max(len(names), 1) - 0.3)
