@@ -109,9 +109,10 @@ class Server:
         raise AssertionError(f"{found['state']}\n{log.read_text()[-3000:]}")
 
     def last(self) -> dict[str, Any]:
-        """The flow run that began last."""
+        """The flow run that began last, of those that no deployment began."""
         query = {"sort": "START_TIME_DESC", "limit": 1}
-        only = {"flow_runs": {"start_time": {"is_null_": False}}}
+        began = {"start_time": {"is_null_": False}, "deployment_id": {"is_null_": True}}
+        only = {"flow_runs": began}
         found: list[dict[str, Any]] = self.ask("/flow_runs/filter", query | only)
         return found[0]
 
@@ -236,6 +237,20 @@ def test_the_deployed_flow_builds_the_domain(server: Server, built: dict[str, An
     assert {t: len(rows) for t, rows in server.shop.everything().items()} == dict(
         zip(TABLES, (4, 3, 2, 4, 3, 2, 4, 3), strict=True)
     )
+
+
+def test_the_server_schedules_runs(server: Server, built: dict[str, Any]) -> None:
+    deployed = server.ask("/deployments/filter", {"limit": 200})
+    wanted = {one["id"] for one in deployed if one["schedules"]}
+    assert wanted
+    coming = {"flow_runs": {"deployment_id": {"any_": sorted(wanted)}}, "limit": 200}
+    for _ in range(1000):
+        runs = server.ask("/flow_runs/filter", coming)
+        found = {run["deployment_id"] for run in runs if run["auto_scheduled"]}
+        if found == wanted:
+            break
+        time.sleep(0.1)
+    assert found == wanted
 
 
 def test_each_table_is_a_task_after_its_inputs(server: Server, built: dict[str, Any]) -> None:
