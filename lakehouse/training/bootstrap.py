@@ -69,9 +69,21 @@ class Days:
             case "calibration_error":
                 return self._calibration_error(y, probability)
             case "roc_auc":
-                return roc_auc(*self._by_level(y, probability))
+                return self._roc_auc(*self._by_level(y, probability))
             case "average_precision":
-                return average_precision(*self._by_level(y, probability))
+                positive, negative = self._by_level(y, probability)
+                return average_precision(self._draws @ positive, self._draws @ negative)
+
+    def _roc_auc(self, positive: Floats, negative: Floats) -> Floats:
+        """Pairs of a row of one day and a row of another are counted once, for all draws."""
+        import numpy as np
+
+        won = positive @ _below(negative).T
+        of_draw = ((self._draws @ won) * self._draws).sum(axis=1)
+        pairs = (self._draws @ positive.sum(axis=1)) * (self._draws @ negative.sum(axis=1))
+        with np.errstate(invalid="ignore"):
+            found: Floats = of_draw / np.where(pairs, pairs, np.nan)
+        return found
 
     def _brier(self, y: Integers, probability: Floats) -> Floats:
         loss = self._sums((probability - y) ** 2)
@@ -88,7 +100,7 @@ class Days:
         return found
 
     def _by_level(self, y: Integers, probability: Floats) -> tuple[Floats, Floats]:
-        """Rows of class 1 and of class 0 by level of the score; each of shape (draws, levels)."""
+        """Rows of class 1 and of class 0 by level of the score; each of shape (days, levels)."""
         import numpy as np
 
         known, level = np.unique(probability, return_inverse=True)
@@ -96,9 +108,7 @@ class Days:
             cuts = np.unique(np.quantile(probability, np.linspace(0, 1, _LEVELS + 1)[1:-1]))
             level = np.searchsorted(cuts, probability, side="right")
         levels = int(level.max()) + 1
-        both = (self._sums(y == one, level, levels) for one in (1, 0))
-        positive, negative = (self._draws @ sums for sums in both)
-        return positive, negative
+        return self._sums(y == 1, level, levels), self._sums(y == 0, level, levels)
 
     def _sums(
         self, weights: Any | None, column: Integers | None = None, columns: int = 1
@@ -143,10 +153,18 @@ def roc_auc(positive: Floats, negative: Floats) -> Floats:
     """
     import numpy as np
 
-    below = np.cumsum(negative, axis=1) - negative / 2
+    below = _below(negative)
     pairs = positive.sum(axis=1) * negative.sum(axis=1)
     with np.errstate(invalid="ignore"):
         found: Floats = (positive * below).sum(axis=1) / np.where(pairs, pairs, np.nan)
+    return found
+
+
+def _below(negative: Floats) -> Floats:
+    """Rows of class 0 with a lower score than each, and half of those with the same."""
+    import numpy as np
+
+    found: Floats = np.cumsum(negative, axis=1) - negative / 2
     return found
 
 
