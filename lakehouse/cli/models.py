@@ -170,10 +170,8 @@ def _show_move(done: Moved, *, as_json: bool) -> None:
     else:
         before = f", before it version {row.before}" if row.before else ""
         screen.say(f"{row.model} version {row.version} is {row.alias}{before}")
-        told = [name for name, verdict in json.loads(row.gates).items() if _blocked(verdict)]
-        if told:
-            screen.say(f"its gates {', '.join(told)} had not passed: lake models {row.model}")
-
-
-def _blocked(verdict: object) -> bool:
-    return str(verdict).startswith(("failed", "not evaluated"))
+        gates = json.loads(row.gates)
+        for verdict, said in (("failed", "had failed"), ("not evaluated", "were not evaluated")):
+            told = [name for name, of in gates.items() if str(of).startswith(verdict)]
+            if told:
+                screen.say(f"its gates {', '.join(told)} {said}: lake models {row.model}")

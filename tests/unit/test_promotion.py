@@ -371,7 +371,7 @@ def test_the_command_tells_what_it_did(site: Site, capsys: pytest.CaptureFixture
                 main(words)
             said.append((ended.value.code, capsys.readouterr()))
     assert "version 1 is champion, before it version 2" in said[0][1].out
-    assert "gates business had not passed" in said[0][1].out
+    assert "gates business had failed" in said[0][1].out
     assert "version 2 is champion, before it version 1" in said[1][1].out
     assert json.loads(said[2][1].out)["because"] == "yes"
     assert "a hunch" in said[3][1].out and "rollback" in said[3][1].out
