@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,16 @@ def test_not_worse_than_the_champion_by_more_than_the_margin(skill: float, verdi
     if skill != 0.97:
         assert found.verdict == verdict
     assert "version 3" in found.because and "later than both trainings" in found.because
+
+
+def test_what_fails_by_little_is_told_with_the_digits_that_show_it() -> None:
+    rivals = case(probabilities(0.98, 1), probabilities(1.0, 1))
+    low = champion.judge(BEATS, rivals).evidence["low"]
+    allowed = round(-low - 2e-6, 6)
+    found = champion.judge(BEATS.model_copy(update={"margin": allowed}), rivals)
+    assert found.verdict == "failed"
+    told = re.search(r"confidence by (\S+) to \S+; at least (\S+) is asked", found.because)
+    assert told and float(told[1]) < float(told[2])
 
 
 def test_less_is_better_against_the_champion_too() -> None:

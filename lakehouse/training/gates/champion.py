@@ -47,7 +47,7 @@ def judge(gate: ChampionGate, case: Case) -> GateResult:
     because = (
         f"{gate.metric} {ours:.4f} against {theirs:.4f} of champion version {champion.version} on "
         f"{len(y):,} rows of {days.count} days later than both trainings: better by {gain:+.4f}, "
-        f"with {gate.confidence:.0%} confidence by {low:+.4f} to {high:+.4f}; "
+        f"with {gate.confidence:.0%} confidence by {_apart(low, -gate.margin)} to {high:+.4f}; "
         f"at least {-gate.margin:+g} is asked"
     )
     return GateResult.of(
@@ -64,6 +64,12 @@ def judge(gate: ChampionGate, case: Case) -> GateResult:
         rows=len(y),
         days=days.count,
     )
+
+
+def _apart(value: float, limit: float) -> str:
+    """Four digits, or as many as show on which side of a limit it lies."""
+    digits = next((n for n in range(4, 9) if round(value, n) != round(limit, n)), 4)
+    return f"{value:+.{digits}f}"
 
 
 def later_rows(
