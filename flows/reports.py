@@ -76,7 +76,7 @@ def _engine(session: Session, group: Sequence[Target]) -> str:
 
 def _line(group: Sequence[Target]) -> list[str]:
     first = group[0]
-    names = [t.batch.label if t.batch else t.partition or _unnamed(t) for t in group]
+    names = [target.label for target in group]
     do = {Action.build: "", Action.remove: "remove: "}.get(first.action, "")
     unsure = "" if first.certain else " (only if it changes)"
     because = "; ".join(_reason(r, names) for r in first.reasons)
@@ -85,10 +85,6 @@ def _line(group: Sequence[Target]) -> list[str]:
         names[0] if len(names) == 1 else f"{len(names)}: {names[0]} … {names[-1]}",
         f"{do}{because}{unsure}",
     ]
-
-
-def _unnamed(target: Target) -> str:
-    return "not known yet" if target.reasons[0].code == "after bronze" else "all"
 
 
 def _reason(reason: Reason, names: Sequence[str]) -> str:

@@ -204,7 +204,7 @@ def _as_declared(tables: int) -> str:
 
 
 def _partitions(group: Sequence[Target]) -> str:
-    names = [t.batch.label if t.batch else t.partition or t.batch_id or "all" for t in group]
+    names = [target.label for target in group]
     if len(names) == 1:
         return names[0]
     return f"{names[0]} … {names[-1]} ({len(names)})"

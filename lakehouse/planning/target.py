@@ -92,6 +92,14 @@ class Target:
         return self.batch_id or self.partition or ""
 
     @property
+    def label(self) -> str:
+        """What a person calls it: the files of its batch, its partition, or that it is all."""
+        if self.batch:
+            return self.batch.label
+        unread = any(reason.code == "after bronze" for reason in self.reasons)
+        return self.partition or self.batch_id or ("not known yet" if unread else "all")
+
+    @property
     def bytes(self) -> int:
         """Bytes of everything it reads."""
         return (

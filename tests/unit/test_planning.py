@@ -144,6 +144,7 @@ class TestPartitions:
             None,
             False,
         )
+        assert found.label == "not known yet"
 
     def test_a_bronze_table_that_is_made_anew_removes_nothing_for_certain(
         self, tables: dict[str, Table]
