@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pydantic import ByteSize, Field, SecretStr, ValidationError, field_validator
@@ -9,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from lakehouse.errors import SettingsError
 
-__all__ = ["Settings", "load"]
+__all__ = ["Settings", "load", "unknown"]
 
 
 class Settings(BaseSettings):
@@ -112,3 +113,20 @@ def load(**overrides: object) -> Settings:
             f"{name}: {first['msg']}",
             f"set {name} as described in the README, or unset it",
         ) from error
+
+
+def unknown() -> dict[str, str]:
+    """Variables that begin as settings do and are none → where they stand.
+
+    They are no error where they are read: somebody else's may begin alike.
+    """
+    from dotenv import dotenv_values
+
+    prefix, file = Settings.model_config["env_prefix"], str(Settings.model_config["env_file"])
+    known = {f"{prefix}{name}".upper() for name in Settings.model_fields}
+    found = dict.fromkeys(os.environ, "the environment") | dict.fromkeys(dotenv_values(file), file)
+    return {
+        name: where
+        for name, where in sorted(found.items())
+        if name.upper().startswith(prefix) and name.upper() not in known
+    }

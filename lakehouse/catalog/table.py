@@ -18,6 +18,8 @@ __all__ = ["FUNCTION", "Domain", "Table", "find", "sql_inputs"]
 
 #: The function of a Python table's file.
 FUNCTION = "table"
+#: Tables that an error names.
+_LISTED = 12
 
 
 @dataclass(frozen=True)
@@ -203,9 +205,12 @@ def find(domains: Iterable[Domain], name: str) -> Table:
             )
     known = [t.name for t in tables] + [t.short for t in tables]
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    named = [t.name for t in tables[:_LISTED]]
+    if len(tables) > _LISTED:
+        named.append(f"{len(tables) - _LISTED} more")
     raise CatalogError(
         f"find the table {name!r}",
-        "no such table; there are " + (", ".join(t.name for t in tables) or "none"),
+        "no such table; there are " + (", ".join(named) or "none"),
         f"did you mean {close[0]!r}?" if close else "see 'lake show'",
     )
 

@@ -81,7 +81,7 @@ def _summary(lake: Lake, trained: Trained, seconds: float) -> None:
     screen.heading("What there is now")
     _layers(lake)
     screen.heading("Kept out, and why")
-    screen.table(["table", "rule", "rows"], quarantined(lake))
+    screen.table(["table", "rule", "rows"], quarantined(lake, lake.domains))
     screen.heading(f"The model {MODEL}: does a flight arrive 15 minutes late or more?")
     if trained.result is not None:
         show_result(trained.result)

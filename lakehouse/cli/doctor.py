@@ -16,8 +16,10 @@ import click
 from lakehouse import catalog, stack
 from lakehouse.cli import screen
 from lakehouse.errors import LakehouseError
-from lakehouse.settings import load
+from lakehouse.settings import Settings, load, unknown
+from lakehouse.stack.process import MARK
 from lakehouse.storage import connect
+from lakehouse.strictyaml import did_you_mean
 
 __all__ = ["doctor"]
 
@@ -82,6 +84,11 @@ def _settings() -> Iterator[Finding]:
     made = screen.settings()
     yield Finding("lake", "ok", made.lake_uri)
     yield Finding("landing", "ok", made.landing_uri)
+    known = [f"LAKE_{name}".upper() for name in Settings.model_fields]
+    for name, where in unknown().items():
+        if name != MARK:
+            remedy = did_you_mean(name.upper(), known)
+            yield Finding("settings", "problem", f"{name} in {where} is no setting", remedy)
     free = shutil.disk_usage(made.state if made.state.exists() else ".").free
     low = free < 5e9
     yield Finding(

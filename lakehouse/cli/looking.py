@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +13,7 @@ import click
 from lakehouse import catalog, profile, sql, validation
 from lakehouse import snapshot as snapshots
 from lakehouse.build import Lake
-from lakehouse.catalog import Table
+from lakehouse.catalog import Domain, Table
 from lakehouse.cli import screen
 from lakehouse.contract.rules import columns_of
 from lakehouse.ledger import Ledger
@@ -253,8 +254,9 @@ def query(sql: str, at: tuple[str, ...], run_id: str | None, limit: int, as_json
     type=click.IntRange(min=1),
     help="Rows shown of a table.",
 )
+@click.option("--domain", help="Counts of this domain only.")
 @screen.json_option
-def quarantine(table: str | None, limit: int, as_json: bool) -> None:
+def quarantine(table: str | None, limit: int, domain: str | None, as_json: bool) -> None:
     """Rows kept out, with the rules they break: counts, or the rows of TABLE."""
     from lakehouse import query as queries
 
@@ -279,7 +281,7 @@ def quarantine(table: str | None, limit: int, as_json: bool) -> None:
         if len(rows) == limit:
             _say_cut(lake, one, limit, err=as_json)
         return
-    counts = quarantined(lake)
+    counts = quarantined(lake, [lake.domain(domain)] if domain else lake.domains)
     if as_json:
         _echo([dict(zip(("table", "rule", "rows"), c, strict=True)) for c in counts])
     elif counts:
@@ -297,12 +299,12 @@ def _say_cut(lake: Lake, table: Table, limit: int, *, err: bool) -> None:
         click.echo(f"{limit:,} of {total:,} rows; --limit {total} shows all", err=err)
 
 
-def quarantined(lake: Lake) -> list[list[Any]]:
-    """(table, rule, rows) of every table of the lake; a row counts for each rule it breaks."""
+def quarantined(lake: Lake, domains: Iterable[Domain]) -> list[list[Any]]:
+    """(table, rule, rows) of every table of some domains; a row counts for each rule it breaks."""
     from lakehouse import query as queries
 
     found: list[list[Any]] = []
-    for domain in lake.domains:
+    for domain in domains:
         for table in domain.order:
             snapshot = snapshots.read(lake.place(table), table.name)
             if not queries.quarantine_input(lake, table, snapshot).files:
