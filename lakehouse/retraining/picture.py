@@ -96,14 +96,13 @@ def _draw_alarms(
     names = sorted({m["monitor"] for m in raised})
     for monitor, at in sorted({_mark(m) for m in raised}):
         heard = (monitor, at) in told
-        axes.plot(
+        axes.scatter(
             [at],  # type: ignore[arg-type]
             [names.index(monitor)],
-            linestyle="none",
             marker="^",
-            markersize=6,
-            markerfacecolor=_ALARM if heard else "none",
-            markeredgecolor=_ALARM,
+            s=36,
+            facecolors=_ALARM if heard else "none",
+            edgecolors=_ALARM,
             label="told" if heard else "seen afterwards",
         )
     axes.set_yticks(range(len(names)), names)

@@ -110,7 +110,7 @@ def _cast(node: exp.Cast) -> Iterator[Problem]:
     elif source == "text" and target not in ("text", None):
         kind = node.to.sql("duckdb")
         if odd := _odd_text(of, str(target)):
-            message = f"a text to {kind}: engines differ in what they read, as of {odd!r}"
+            message = f"a text to {kind}: engines differ in what they read of {odd!r}"
             yield node, "text-cast", message, _read_text(target, kind)
     elif target == "text" and source in ("double", "timestamp", "interval"):
         remedy = "write strftime(ts, '…')" if source == "timestamp" else "publish the number"
