@@ -252,9 +252,10 @@ class _Start:
         for name in (recipe.name, *recipe.inner):
             usual = [recipe.port] if name == recipe.name else []
             before = [ports[name]] if name in ports else []
-            ports[name] = choose([*usual, *before], taken=taken, grpc=grpc)
+            # As before: artifacts of earlier runs link to it.
+            ports[name] = choose([*before, *usual], taken=taken, grpc=grpc)
             taken |= {ports[name], ports[name] + GRPC_OFFSET} if grpc else {ports[name]}
-        if ports[recipe.name] != recipe.port:
+        if ports[recipe.name] not in (recipe.port, self.record.ports.get(recipe.name)):
             self.say(f"{recipe.name}: port {recipe.port} is taken, {ports[recipe.name]} is used")
         self._keep(Record(self.record.services, ports))
 

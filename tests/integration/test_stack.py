@@ -127,6 +127,10 @@ def test_a_taken_port_is_left_to_its_owner(folder: Path) -> None:
         assert docs.port != 8080
         assert f"docs: port 8080 is taken, {docs.port} is used" in said
         assert answer(docs.url) == 200
+    stack.down(folder)
+    # Pages link to it: it stays, though the usual one may be free again.
+    (again,) = stack.up(folder, ["docs"])
+    assert again.url == docs.url
 
 
 @pytest.mark.prefect
