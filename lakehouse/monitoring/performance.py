@@ -215,15 +215,15 @@ def _without(
     rest = [groups != one for one in np.unique(groups)]
     if metric not in ("roc_auc", "average_precision"):
         return [_value(metric, predicted.where(rows)) for rows in rest]
-    late, other = predicted.outcome, 1 - predicted.outcome
     area = {"roc_auc": roc_auc, "average_precision": average_precision}[metric]
     level = np.unique(predicted.probability, return_inverse=True)[1]
-
     # By sums: scikit-learn would check and sort the same rows again for each group.
-    def summed(rows: Any, weights: Any) -> Any:
-        return np.bincount(level[rows], weights[rows])[np.newaxis]
 
-    found = [float(area(summed(rows, late), summed(rows, other))[0]) for rows in rest]
+    def sums(weights: Doubles, rows: np.ndarray[Any, np.dtype[np.bool_]]) -> Doubles:
+        return np.bincount(level[rows], weights[rows]).astype(np.float64)[np.newaxis]
+
+    y = predicted.outcome
+    found = [float(area(sums(y, rows), sums(1 - y, rows))[0]) for rows in rest]
     return [one if math.isfinite(one) else None for one in found]
 
 

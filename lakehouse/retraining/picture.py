@@ -95,15 +95,16 @@ def _draw_alarms(
     told = {_mark(m) for m in _newest(monitors, reigns) if m["verdict"] == "alarm"}
     names = sorted({m["monitor"] for m in raised})
     for monitor, at in sorted({_mark(m) for m in raised}):
-        heard = (monitor, at) in told
-        axes.scatter(
+        face = _ALARM if (monitor, at) in told else "none"
+        axes.plot(
             [at],  # type: ignore[arg-type]
             [names.index(monitor)],
             marker="^",
-            s=36,
-            facecolors=_ALARM if heard else "none",
-            edgecolors=_ALARM,
-            label="told" if heard else "seen afterwards",
+            markersize=6,
+            color=_ALARM,
+            markerfacecolor=face,
+            linestyle="",
+            label="told" if face == _ALARM else "seen afterwards",
         )
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(-0.7, max(len(names), 1) - 0.3)
