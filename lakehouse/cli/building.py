@@ -175,10 +175,11 @@ def _show_plan(session: Session, found: Plan) -> None:
     if not found.targets:
         screen.say(f"nothing to do: {_as_declared(found.tables)}")
         return
-    rows = []
+    rows, whys = [], dict[tuple[str, str], list[str]]()
     for group in found.groups():
         first = group[0]
-        engine, _ = session.route(session.domain.tables[first.table], group)
+        engine, because = session.route(session.domain.tables[first.table], group)
+        whys.setdefault((engine, because), []).append(first.table)
         rows.append(
             [
                 first.table,
@@ -191,6 +192,9 @@ def _show_plan(session: Session, found: Plan) -> None:
             ]
         )
     screen.table(["table", "partitions", "do", "because", "reads", "bytes", "engine"], rows)
+    for (engine, because), names in whys.items():
+        if engine == "spark" and session.engine == "auto":
+            screen.say(f"Spark builds {', '.join(dict.fromkeys(names))}: {because}")
     counts = {action: sum(t.action is action for t in found.targets) for action in Action}
     told = ", ".join(f"{n} {_TOLD[action]}" for action, n in counts.items() if n)
     unsure = sum(not t.certain for t in found.targets)

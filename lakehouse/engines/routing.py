@@ -49,7 +49,7 @@ def route(
             return "dask", why
         return "spark", f"{size(largest)} > {size(limit)}"
     if last == "spark":
-        return "spark", "built it last"
+        return "spark", "it built it last (--engine dask takes it back)"
     return "dask", f"{size(largest)} ≤ {size(limit)}"
 
 

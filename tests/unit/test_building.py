@@ -60,6 +60,21 @@ class TestSeveralDomains:
         assert "did you mean 'silver.orders'" in run(capsys, "plan", "silver.odrers", code=1)
         assert "looked at" in run(capsys, "maintain", "silver.orders", "ops.runs")
 
+    def test_quarantine_of_one(self, orders: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+        orders.orders("bad", ("a9", "ann", 5000, "2026-01-09"))
+        build(capsys, "silver.orders")
+        assert "amount_plausible" in run(capsys, "quarantine", "--domain", "shop")
+        assert "nothing is quarantined" in run(capsys, "quarantine", "--domain", "market")
+        assert "shop" in run(capsys, "quarantine", "--domain", "ship", code=1)
+
+
+def test_a_plan_says_why_spark_builds(orders: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "Spark builds" not in run(capsys, "plan", "silver.orders")
+    orders.edit("silver/orders.yaml", "rows:", "engine: spark\n    rows:")
+    said = "Spark builds silver.orders: the contract says so"
+    assert said in run(capsys, "plan", "silver.orders")
+    assert said not in run(capsys, "plan", "silver.orders", "--engine", "spark")
+
 
 class TestWarnings:
     def test_a_refused_file_is_named_with_its_reason(
