@@ -144,8 +144,9 @@ def duplicates(contract: Contract, by: str = "") -> dict[str, str]:
         if rule.type in _UNIQUE:
             keys = head + ", ".join(map(quote, columns_of(rule)))
             found[rule.id] = (
-                f"SELECT {head}coalesce(sum(n) FILTER (WHERE n > 1), 0), coalesce(sum(n), 0) FROM "
-                f"(SELECT {keys}, count(*) AS n FROM _audited WHERE {KEPT} "
+                f"SELECT {head}coalesce(sum(_alike) FILTER (WHERE _alike > 1), 0), "
+                "coalesce(sum(_alike), 0) FROM "
+                f"(SELECT {keys}, count(*) AS _alike FROM _audited WHERE {KEPT} "
                 f"AND NOT ({_ignored(rule)}) GROUP BY {keys}){tail}"
             )
     return found

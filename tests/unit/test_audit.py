@@ -8,7 +8,7 @@ import duckdb
 import pytest
 from shop import contract, rule
 
-from lakehouse.audit import Verdict, aggregates, blocking, judge, violations
+from lakehouse.audit import Verdict, aggregates, blocking, duplicates, judge, violations
 from lakehouse.contract import Contract, parse
 
 COLUMNS = {"n": "INTEGER", "m": "INTEGER", "s": "VARCHAR"}
@@ -112,6 +112,15 @@ class TestRowRules:
         tolerant = made(rule("r", "column_values_to_not_be_null", "column: n, mostly: 0.9"))
         assert violations(tolerant) == ()
         assert "bad:r" in aggregates(tolerant)
+
+
+def test_a_key_may_have_any_name() -> None:
+    keyed = parse(contract("silver", "t", {"n": "INTEGER, primaryKey: true"}, ""), "t.yaml")
+    con = duckdb.connect()
+    con.execute("CREATE TABLE _audited AS SELECT n, [] AS _violations FROM range(5) AS t(n)")
+    assert con.execute(duplicates(keyed)["primary_key"]).fetchall() == [(0, 5)]
+    con.execute("INSERT INTO _audited VALUES (4, [])")
+    assert con.execute(duplicates(keyed)["primary_key"]).fetchall() == [(2, 6)]
 
 
 def verdict(
