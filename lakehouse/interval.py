@@ -8,13 +8,14 @@ change of daylight saving time has 23 or 25 hours.
 from __future__ import annotations
 
 import datetime as dt
+import difflib
 import enum
 import functools
 import re
 from dataclasses import dataclass
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
-__all__ = ["Grain", "Interval", "duration", "span"]
+__all__ = ["Grain", "Interval", "duration", "span", "time_zone"]
 
 
 class Grain(enum.StrEnum):
@@ -77,6 +78,20 @@ def span(
         _shift(start, -lookback, zone),
         _shift(grain.next(start), lookahead, zone),
     )
+
+
+def time_zone(name: str) -> ZoneInfo:
+    """The time zone of that name.
+
+    Raises:
+        ValueError: There is none; the message ends with what to write instead.
+    """
+    try:
+        return ZoneInfo(name)
+    except (LookupError, ValueError, OSError):
+        close = difflib.get_close_matches(name, available_timezones(), n=1)
+        remedy = f"did you mean {close[0]!r}?" if close else "write it as in 'Europe/Oslo' or 'UTC'"
+        raise ValueError(f"no time zone is named {name!r}; {remedy}") from None
 
 
 def _shift(date: dt.date, by: dt.timedelta, zone: ZoneInfo) -> dt.datetime:

@@ -45,7 +45,7 @@ def _wrong_inputs(domain: Domain, table: Table) -> Iterator[LakehouseError]:
     if wrong := list(_wrong_arguments(table)):
         yield from wrong
         return
-    for check in (_wrong_reads, wrong_relationships, _wrong_partition):
+    for check in (_wrong_reads, wrong_relationships, _wrong_partition, _wrong_zone):
         yield from check(domain, table)
 
 
@@ -131,6 +131,25 @@ def _wrong_partition(domain: Domain, table: Table) -> Iterator[CatalogError]:
         "one target",
         file=table.contract.path,
     )
+
+
+def _wrong_zone(domain: Domain, table: Table) -> Iterator[CatalogError]:
+    """Partitions of one column match by value, so that they begin at the same instants."""
+    ours = table.contract.lake.partition
+    for name in table.made_of if ours and ours.grain is not Grain.value else ():
+        theirs = domain.tables[name].contract.lake.partition if name in domain.tables else None
+        if ours is None or theirs is None:
+            continue
+        same = (theirs.column, theirs.grain) == (ours.column, ours.grain)
+        if same and theirs.timezone != ours.timezone:
+            yield CatalogError(
+                f"load {table.name}",
+                f"its {ours.grain}s {ours.column} begin in {ours.timezone}, those of {name} in "
+                f"{theirs.timezone}",
+                "write one timezone in both contracts and where the column is computed; or give "
+                "the column of other periods another name",
+                file=table.contract.path,
+            )
 
 
 def _circle(domain: Domain) -> list[LakehouseError]:

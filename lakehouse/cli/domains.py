@@ -178,6 +178,7 @@ def _landing_paths(
 @click.option("--records", help="Of JSON: the list that holds the records, '$.lines[*]'.")
 @click.option("--key", help="The key's columns, with commas, where you know them.")
 @click.option("--time", help="The column to partition by, where you know it.")
+@click.option("--timezone", help="Whose clock times without a zone show, and months go by.")
 @click.option("--path", help="Where the files will land; default 'TABLE/*'.")
 @screen.json_option
 def import_(
@@ -191,6 +192,7 @@ def import_(
     records: str | None,
     key: str | None,
     time: str | None,
+    timezone: str | None,
     path: str | None,
     as_json: bool,
 ) -> None:
@@ -218,7 +220,9 @@ def import_(
     given = {name: value for name, value in named.items() if value is not None}
     keys = [one.strip() for one in (key or "").split(",") if one.strip()]
     with surveying.progress() as on_progress:
-        seen = drafting.survey(files, given, key=keys, time=time, on_progress=on_progress)
+        seen = drafting.survey(
+            files, given, key=keys, time=time, timezone=timezone, on_progress=on_progress
+        )
     made = drafting.draft(seen, domain, table, path)
     for name, text in made.files.items():
         file = folder / name
@@ -340,6 +344,7 @@ def _json(seen: Survey, files: Sequence[str], problems: Sequence[LakehouseError]
         "source": seen.source.model_dump(exclude={"path"}),
         "key": list(seen.key),
         "time": seen.time,
+        "timezone": seen.timezone,
         "columns": [
             {
                 "name": c.name,

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from lakehouse.contract import jsonpath
-from lakehouse.interval import Grain, duration
+from lakehouse.interval import Grain, duration, time_zone
 
 __all__ = [
     "LANDED_COLUMNS",
@@ -139,6 +139,12 @@ class Partition(_Strict):
     timezone: str = "UTC"
     event: str | None = None
     expression: str | None = None
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone_is_known(cls, value: str) -> str:
+        time_zone(value)
+        return value
 
 
 class Read(_Strict):

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lakehouse.audit import literal, quote
-from lakehouse.drafting.readings import NULL_WORDS, READINGS, Reading, best
+from lakehouse.drafting.readings import NULL_WORDS, Reading, best, local, readings
 
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["EMAIL", "Seen", "text", "typed"]
+__all__ = ["EMAIL", "UTC", "Seen", "text", "typed"]
 
 #: The note of a column that names people.
 EMAIL = "e-mail addresses, so it is classified as restricted"
+
+#: The zone of times that do not say theirs, where nobody names another.
+UTC = "UTC"
 
 #: The share of values that must be readable for a type to be proposed.
 _READABLE = 0.95
@@ -35,6 +38,7 @@ class Seen:
         type: The proposed DuckDB type.
         reading: How text becomes that type; None where it stays as it is.
         expression: The same as SQL over the bronze column.
+        day: By which date or local time a value belongs to a period, as SQL over the bronze column.
         rows: Records looked at.
         nulls: Of them without a value.
         distinct: Different values.
@@ -51,6 +55,7 @@ class Seen:
     type: str
     reading: Reading | None
     expression: str
+    day: str
     rows: int
     nulls: int = 0
     distinct: int = 0
@@ -76,6 +81,8 @@ def typed(
     con: duckdb.DuckDBPyConnection,
     names: Mapping[str, str],
     types: Mapping[str, str],
+    naive: Collection[str] = (),
+    timezone: str | None = None,
     on_column: Callable[[str], None] = lambda name: None,
 ) -> list[Seen]:
     """The columns of files that have types of their own.
@@ -84,11 +91,22 @@ def typed(
         con: With the table ``landed``.
         names: The contract's names → the files'.
         types: The contract's names → DuckDB types.
+        naive: Those with times that do not say their zone.
+        timezone: Whose clock shows them, and by which partitions are cut; None where nobody named
+            it.
         on_column: Told each column that is done.
     """
     found = []
     for name, old in names.items():
-        found.append(_measured(con, Seen(name, old, types[name], None, name, 0)))
+        kind, day = types[name], name
+        if name in naive:
+            reading = local(timezone or UTC)
+            column = Seen(name, old, kind, reading, reading.of(name), reading.day_of(name), 0)
+        else:
+            if kind == "TIMESTAMPTZ":
+                day = f"from_utc_timestamp({name}, '{timezone or UTC}')"
+            column = Seen(name, old, kind, None, name, day, 0)
+        found.append(_measured(con, _zone_told(column, timezone)))
         on_column(name)
     return found
 
@@ -96,6 +114,7 @@ def typed(
 def text(
     con: duckdb.DuckDBPyConnection,
     names: Mapping[str, str],
+    timezone: str | None = None,
     on_column: Callable[[str], None] = lambda name: None,
 ) -> tuple[list[str], list[Seen]]:
     """The words that stand for NULL, and the columns with the types that their text has.
@@ -103,20 +122,33 @@ def text(
     Args:
         con: With the table ``landed``, in which those words become NULL.
         names: The contract's names → the files'.
+        timezone: Whose clock shows the times that have no zone, and by which partitions are cut;
+            None where nobody named it.
         on_column: Told each column that is done.
     """
-    words = _null_words(con, names)
+    ways = readings(timezone or UTC)
+    words = _null_words(con, names, ways)
     for name in names if words else ():
         listed = ", ".join(map(literal, words))
         con.execute(f"UPDATE landed SET {quote(name)} = NULL WHERE {quote(name)} IN ({listed})")
     found = []
     for name, old in names.items():
-        found.append(_measured(con, _meant(con, name, old)))
+        column = _meant(con, name, old, ways)
+        found.append(_measured(con, _zone_told(column, timezone)))
         on_column(name)
     return words, found
 
 
-def _null_words(con: duckdb.DuckDBPyConnection, names: Mapping[str, str]) -> list[str]:
+def _zone_told(column: Seen, timezone: str | None) -> Seen:
+    if timezone is not None or column.reading is None or not column.reading.is_local:
+        return column
+    guess = f"which zone's clock? {UTC!r} is a guess: name it with --timezone"
+    return replace(column, notes=(*column.notes, guess))
+
+
+def _null_words(
+    con: duckdb.DuckDBPyConnection, names: Mapping[str, str], ways: Sequence[Reading]
+) -> list[str]:
     """Words that stand for NULL: they have no other use, or stand among numbers or dates."""
     found: set[str] = set()
     listed = ", ".join(map(literal, NULL_WORDS))
@@ -126,13 +158,13 @@ def _null_words(con: duckdb.DuckDBPyConnection, names: Mapping[str, str]) -> lis
             f"SELECT DISTINCT {column} FROM landed WHERE {column} IN ({listed})"
         ).fetchall()
         words = [word for (word,) in rows]
-        is_typed = bool(words) and _fits(con, name, words) is not None
+        is_typed = bool(words) and _fits(con, name, ways, words) is not None
         found.update(word for word in words if is_typed or word in _SURE_NULLS)
     return [word for word in NULL_WORDS if word in found]
 
 
 def _fits(
-    con: duckdb.DuckDBPyConnection, name: str, without: Sequence[str] = ()
+    con: duckdb.DuckDBPyConnection, name: str, ways: Sequence[Reading], without: Sequence[str] = ()
 ) -> tuple[Reading, int] | None:
     """The reading of a column that is not just text, with how many values it reads."""
     column = quote(name)
@@ -142,7 +174,7 @@ def _fits(
     values = [
         v for (v,) in con.execute(f"SELECT DISTINCT {base} {where} LIMIT {_SAMPLE}").fetchall()
     ]
-    few = _candidates(con, base, where)
+    few = _candidates(con, ways, base, where)
     counts = ", ".join(f"count({reading.of(base)})" for reading in few)
     total, *numbers = con.execute(f"SELECT count(*), {counts or 'NULL'} {where}").fetchall()[0]
     fits = dict(zip(few, numbers, strict=False))
@@ -150,12 +182,14 @@ def _fits(
     return (meant, total - fits[meant]) if meant else None
 
 
-def _candidates(con: duckdb.DuckDBPyConnection, base: str, where: str) -> list[Reading]:
+def _candidates(
+    con: duckdb.DuckDBPyConnection, ways: Sequence[Reading], base: str, where: str
+) -> list[Reading]:
     """The readings that some value of a sample has: most are out at the first look."""
-    counts = ", ".join(f"count({reading.of('v')})" for reading in READINGS)
+    counts = ", ".join(f"count({reading.of('v')})" for reading in ways)
     sample = f"SELECT {base} AS v {where} LIMIT {_SAMPLE}"
     numbers = con.execute(f"SELECT {counts} FROM ({sample})").fetchall()[0]
-    return [reading for reading, count in zip(READINGS, numbers, strict=True) if count]
+    return [reading for reading, count in zip(ways, numbers, strict=True) if count]
 
 
 def _base(con: duckdb.DuckDBPyConnection, name: str) -> str:
@@ -166,16 +200,17 @@ def _base(con: duckdb.DuckDBPyConnection, name: str) -> str:
     return f"nullif(trim({name}), '')" if spaced else name
 
 
-def _meant(con: duckdb.DuckDBPyConnection, name: str, old: str) -> Seen:
+def _meant(con: duckdb.DuckDBPyConnection, name: str, old: str, ways: Sequence[Reading]) -> Seen:
     base = _base(con, name)
     notes = ["blanks around it are cut off"] if base != name else []
-    fit = _fits(con, name)
+    fit = _fits(con, name, ways)
     if fit is not None and (long := _too_long(con, fit[0], name, base)):
         notes.append(f"kept as text: as a number {long} and the like would lose digits")
         fit = None
     if fit is None:
         reading = Reading("text", "VARCHAR", "{c}") if base != name else None
-        return Seen(name, old, "VARCHAR", reading, base, 0, notes=(*notes, *_text_notes(con, name)))
+        notes += _text_notes(con, name)
+        return Seen(name, old, "VARCHAR", reading, base, base, 0, notes=tuple(notes))
     reading, unreadable = fit
     expression = reading.of(base)
     wrong: tuple[str, ...] = ()
@@ -192,6 +227,7 @@ def _meant(con: duckdb.DuckDBPyConnection, name: str, old: str) -> Seen:
         reading.type,
         reading,
         expression,
+        reading.day_of(base),
         0,
         unreadable=unreadable,
         examples=wrong,

@@ -6,10 +6,11 @@ share of values for which it gives something.
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 
-__all__ = ["BOOLEANS", "NULL_WORDS", "READINGS", "Reading", "best"]
+__all__ = ["BOOLEANS", "NULL_WORDS", "Reading", "best", "local", "readings"]
 
 #: Texts by which files say that there is no value.
 NULL_WORDS = (
@@ -42,6 +43,8 @@ class Reading:
         sql: The expression over ``{c}``, in the portable subset.
         sign: A pattern that at least one value must match for this reading to be meant.
         note: What a reader of the draft should check.
+        clock: Of a time: the expression over ``{c}`` for what the clock of the zone shows.
+        is_local: Whether the text says a time, and not in which zone.
     """
 
     name: str
@@ -49,10 +52,16 @@ class Reading:
     sql: str
     sign: str = ""
     note: str = ""
+    clock: str = ""
+    is_local: bool = False
 
     def of(self, column: str) -> str:
         """The expression over a column."""
         return self.sql.replace("{c}", column)
+
+    def day_of(self, column: str) -> str:
+        """The date or local time by which a value belongs to a period."""
+        return (self.clock or self.sql).replace("{c}", column)
 
     def loses(self, column: str) -> str:
         """Whether a value loses digits: from 2^53 on a DOUBLE does not hold every whole number.
@@ -76,6 +85,12 @@ def _boolean(yes: str, no: str) -> Reading:
 
 def _number(name: str, kind: str, text: str, sign: str = "", note: str = "") -> Reading:
     return Reading(name, kind, f"TRY_CAST({text} AS {kind})", sign, note)
+
+
+def local(timezone: str) -> Reading:
+    """A typed time that does not say its zone, which the reader lands as if it were UTC."""
+    read = f"to_utc_timestamp({{c}}, '{timezone}')"
+    return Reading("time without a zone", "TIMESTAMPTZ", read, clock="{c}", is_local=True)
 
 
 def _extract(pattern: str, of: str = "{c}") -> str:
@@ -118,17 +133,13 @@ def _dates() -> list[Reading]:
     ]
 
 
-def _times() -> list[Reading]:
+def _times(timezone: str) -> list[Reading]:
     day = "^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
-    plain, zone = "replace({c}, 'T', ' ')", "which zone's clock? 'UTC' is a guess"
+    plain = "replace({c}, 'T', ' ')"
     zoned = f"'{day} {_CLOCK}(Z|[-+](0[0-9]|1[0-4]):?[0-5][0-9])$'"
-    made = [
-        Reading(
-            "time with its zone",
-            "TIMESTAMPTZ",
-            f"TRY_CAST(regexp_extract({plain}, {zoned}) AS TIMESTAMPTZ)",
-        )
-    ]
+    instant = f"TRY_CAST(regexp_extract({plain}, {zoned}) AS TIMESTAMPTZ)"
+    clock = f"from_utc_timestamp({instant}, '{timezone}')"
+    made = [Reading("time with its zone", "TIMESTAMPTZ", instant, clock=clock)]
     before, after = "split_part({c}, ' ', 1)", "split_part({c}, ' ', 2)"
     written = [
         ("time without a zone", plain),
@@ -139,12 +150,12 @@ def _times() -> list[Reading]:
     ]
     for name, text in written:
         read = f"TRY_CAST(regexp_extract({text}, '{day} {_CLOCK}$') AS TIMESTAMP)"
-        made.append(Reading(name, "TIMESTAMPTZ", f"to_utc_timestamp({read}, 'UTC')", "", zone))
+        instant = f"to_utc_timestamp({read}, '{timezone}')"
+        made.append(Reading(name, "TIMESTAMPTZ", instant, clock=read, is_local=True))
     return made
 
 
-#: In the order in which they are preferred where they fit equally well.
-READINGS = (
+_READINGS = (
     *(_boolean(yes, no) for yes, no in BOOLEANS),
     _number("whole number", "INTEGER", _extract(_INTEGER)),
     _number("whole number", "BIGINT", _extract(_INTEGER)),
@@ -171,8 +182,18 @@ READINGS = (
         "the unit is cut off: name it in the contract",
     ),
     *_dates(),
-    *_times(),
 )
+
+
+@functools.cache
+def readings(timezone: str) -> tuple[Reading, ...]:
+    """In the order in which they are preferred where they fit equally well.
+
+    Args:
+        timezone: Whose clock is meant where a time has no zone, and by which partitions are cut.
+    """
+    return (*_READINGS, *_times(timezone))
+
 
 #: Codes such as 007 are no numbers, though they read as such.
 _CODE = re.compile(r"-?0[0-9]+")

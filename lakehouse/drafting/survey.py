@@ -14,8 +14,9 @@ from lakehouse import landing, sql
 from lakehouse.audit import quote
 from lakehouse.contract import Column, ColumnPolicy, Contract, Properties, Source
 from lakehouse.drafting import keys, sniffing
-from lakehouse.drafting.columns import Seen, text, typed
+from lakehouse.drafting.columns import UTC, Seen, text, typed
 from lakehouse.errors import LakehouseError
+from lakehouse.interval import time_zone
 
 if TYPE_CHECKING:
     import duckdb
@@ -62,6 +63,7 @@ class Survey:
         key: The proposed key; empty where none was found.
         keyed: Records after the key's repetitions are superseded.
         time: The column to partition by; None where there is none to propose.
+        timezone: Whose clock shows the times without a zone, and begins the partitions.
     """
 
     source: Source
@@ -74,6 +76,7 @@ class Survey:
     key: tuple[str, ...] = ()
     keyed: int = 0
     time: str | None = None
+    timezone: str = UTC
 
     def column(self, name: str) -> Seen:
         """A column by its name."""
@@ -87,6 +90,7 @@ class _Read:
     source: Source
     names: dict[str, str]
     types: dict[str, str]
+    naive: frozenset[str] = frozenset()
     tables: list[pa.Table] = field(default_factory=list)
     rejected: dict[str, int] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
@@ -99,6 +103,7 @@ def survey(
     *,
     key: Sequence[str] = (),
     time: str | None = None,
+    timezone: str | None = None,
     on_progress: _OnProgress = lambda progress: None,
 ) -> Survey:
     """Look at files through the reader that will land them.
@@ -108,21 +113,25 @@ def survey(
         given: Options of the source that the user knows; the others are guessed.
         key: The key, where the user knows it.
         time: The column to partition by, where the user knows it.
+        timezone: Whose clock shows the times without a zone and begins the partitions, where the
+            user knows it.
         on_progress: Told before and after each file, and after each column.
 
     Raises:
-        LakehouseError: None of them can be read, or a named column is not there or is no key.
+        LakehouseError: None of them can be read, a named column is not there or is no key, or
+            there is no such zone.
     """
     import duckdb
     import pyarrow as pa
 
+    _check_zone(timezone)
     read = _read(files, given, on_progress)
     with duckdb.connect() as con:
         for statement in (*sql.MACROS, "SET enable_progress_bar = false", "SET TimeZone = 'UTC'"):
             con.execute(statement)
         con.register("_landed", pa.concat_tables(read.tables))
         con.execute("CREATE TEMP TABLE landed AS SELECT * FROM _landed")
-        source, columns = _columns(con, read, on_progress)
+        source, columns = _columns(con, read, timezone, on_progress)
         select = ", ".join(f"{c.expression} AS {quote(c.name)}" for c in columns)
         con.execute(f"CREATE TEMP TABLE typed AS SELECT {select} FROM landed")
         rows, different = columns[0].rows, keys.different(con, [c.name for c in columns])
@@ -142,11 +151,20 @@ def survey(
         found,
         keyed,
         moment,
+        timezone or UTC,
     )
 
 
+def _check_zone(timezone: str | None) -> None:
+    try:
+        time_zone(timezone or UTC)
+    except ValueError as error:
+        found, _, remedy = str(error).partition("; ")
+        raise LakehouseError(f"cut partitions by {timezone!r}", found, remedy) from None
+
+
 def _columns(
-    con: duckdb.DuckDBPyConnection, read: _Read, on_progress: _OnProgress
+    con: duckdb.DuckDBPyConnection, read: _Read, timezone: str | None, on_progress: _OnProgress
 ) -> tuple[Source, list[Seen]]:
     done = itertools.count(1)
     on_progress(Progress("understanding", 0, len(read.names)))
@@ -155,8 +173,8 @@ def _columns(
         on_progress(Progress("understanding", next(done), len(read.names), name))
 
     if read.source.format == "parquet":
-        return read.source, typed(con, read.names, read.types, on_column)
-    words, found = text(con, read.names, on_column)
+        return read.source, typed(con, read.names, read.types, read.naive, timezone, on_column)
+    words, found = text(con, read.names, timezone, on_column)
     return read.source.model_copy(update={"null_values": ("", *words)}), found
 
 
@@ -248,7 +266,7 @@ def _first(file: Path, data: bytes, given: Mapping[str, Any]) -> _Read:
     if source.format == "parquet":
         types, dropped = _parquet_types(data, names)
         names = {name: old for name, old in names.items() if name in types}
-        made = _Read(source, names, types)
+        made = _Read(source, names, types, _naive(data, names))
         made.skipped |= dropped
         return made
     return _Read(source, names, types)
@@ -292,6 +310,15 @@ def _parquet_types(data: bytes, names: Mapping[str, str]) -> tuple[dict[str, str
         else:
             dropped[f"column {old}"] = f"{schema.field(old).type} has no place in a table"
     return found, dropped
+
+
+def _naive(data: bytes, names: Mapping[str, str]) -> frozenset[str]:
+    """The columns with times that do not say their zone."""
+    from pyarrow import types
+
+    schema = sniffing.parquet_schema(data)
+    kinds = {name: schema.field(old).type for name, old in names.items()}
+    return frozenset(n for n, kind in kinds.items() if types.is_timestamp(kind) and not kind.tz)
 
 
 def _contract_type(kind: Any) -> str | None:

@@ -76,6 +76,7 @@ class _Cut:
     def __init__(self, survey: Survey) -> None:
         self.event = survey.column(survey.time) if survey.time else None
         self.grain = "month"
+        self.timezone = survey.timezone
         self.column: str | None = None
         if self.event:
             self.grain = grain(self.event, survey.rows) or "month"
@@ -87,9 +88,9 @@ class _Cut:
 
     @property
     def expression(self) -> str:
-        """The period's first day, over the landed columns."""
+        """The first day of the period by the clock of its zone, over the landed columns."""
         assert self.event is not None
-        return f"CAST(date_trunc('{self.grain}', {self.event.expression}) AS DATE)"
+        return f"CAST(date_trunc('{self.grain}', {self.event.day}) AS DATE)"
 
 
 # --- bronze -----------------------------------------------------------------------------------
@@ -122,10 +123,14 @@ def _partition(cut: _Cut) -> Iterator[str]:
         return
     yield f"    # guess: a record belongs to the {cut.grain} of its {cut.event.name},"
     yield f"    # {_range(cut.event)}. Where the expression gives NULL it goes to quarantine."
+    if cut.event.type == "TIMESTAMPTZ":
+        yield f"    # Its {cut.grain}s begin at midnight in {cut.timezone}. To correct that, write"
+        yield f"    # another wherever {cut.timezone} stands, here and in silver; or import"
+        yield "    # again with --timezone."
     yield "    partition:"
     yield f"      column: {cut.column}"
     yield f"      grain: {cut.grain}"
-    yield "      timezone: UTC"
+    yield f"      timezone: {_yaml(cut.timezone)}"
     yield f"      expression: {_yaml(cut.expression)}"
 
 
@@ -269,7 +274,7 @@ def _silver(survey: Survey, domain: str, table: str, cut: _Cut) -> str:
     if cut.event:
         lines.append(
             f"    partition: {{column: {cut.column}, grain: {cut.grain}, "
-            f"event: {_yaml(cut.event.name)}, timezone: UTC}}"
+            f"event: {_yaml(cut.event.name)}, timezone: {_yaml(cut.timezone)}}}"
         )
     lines.append(f"    rows: {{from: bronze.{table}}}")
     return "\n".join(lines) + "\n"

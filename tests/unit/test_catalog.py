@@ -82,6 +82,13 @@ def test_a_folder_without_domains_is_named(tmp_path: Path) -> None:
             "unknown-column",
             "daily.sql:2",
         ),
+        (
+            lambda s: s.edit(
+                "silver/orders.yaml", "grain: month", "grain: month, timezone: Europe/Oslo"
+            ),
+            "order_month begin in Europe/Oslo, those of bronze.orders in UTC",
+            "orders.yaml",
+        ),
     ],
 )
 def test_what_is_wrong_is_named_with_its_file(

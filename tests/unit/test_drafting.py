@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import gzip
 import io
 import json
 import os
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -369,6 +371,84 @@ def test_a_key_of_two_columns(tmp_path: Path) -> None:
     lines = [[f"s{n % 3}", f"2026-01-{1 + n // 3:02d}", str(n % 2)] for n in range(60)]
     seen = survey([put(tmp_path, "f.csv", rows(["station", "day", "v"], *lines))], {})
     assert seen.key == ("station", "day") and seen.time is None
+
+
+# --- whose midnight ---------------------------------------------------------------------------
+
+#: Minutes around the midnights at which months begin, in and out of daylight saving time.
+CLOCKS = [
+    dt.datetime(2026, month, 1) + dt.timedelta(minutes=minutes)
+    for month in range(1, 13)
+    for minutes in (-61, -1, 0, 1, 61, 300)
+]
+
+
+def clocks(zone: str, form: str) -> list[str]:
+    return [
+        f"{clock.replace(tzinfo=ZoneInfo(zone)):{form}}"
+        if "%z" not in form
+        else clock.replace(tzinfo=ZoneInfo(zone)).astimezone(dt.UTC).strftime(form)
+        for clock in CLOCKS
+    ]
+
+
+def months(lake: Lake) -> dict[int, tuple[str, str, str]]:
+    """Row → its month in bronze and in silver, and the instant."""
+    found = query.run(
+        lake,
+        "SELECT s.n AS n, CAST(b.seen_month AS VARCHAR) AS b, CAST(s.seen_month AS VARCHAR) AS s, "
+        "CAST(s.seen AS VARCHAR) AS at FROM silver.t AS s JOIN bronze.t AS b "
+        "ON CAST(b.n AS INTEGER) = s.n",
+    ).to_pylist()
+    return {one["n"]: (one["b"], one["s"], one["at"]) for one in found}
+
+
+def expected(zone: str) -> dict[int, tuple[str, str, str]]:
+    found = {}
+    for n, clock in enumerate(CLOCKS):
+        month = f"{clock:%Y-%m}-01"
+        instant = clock.replace(tzinfo=ZoneInfo(zone)).astimezone(dt.UTC)
+        found[n] = (month, month, f"{instant:%Y-%m-%d %H:%M:%S}+00")
+    return found
+
+
+@pytest.mark.parametrize("zone", ["Europe/Oslo", "America/New_York"])
+@pytest.mark.parametrize("form", ["%d.%m.%Y %H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"])
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_months_begin_at_the_local_midnight(
+    zone: str, form: str, by_hand: bool, tmp_path: Path
+) -> None:
+    lines = [[str(n), at] for n, at in enumerate(clocks(zone, form))]
+    file = put(tmp_path, "f.csv", rows(["n", "seen"], *lines))
+    folder = declare(
+        survey([file], {}, key=["n"], time="seen", timezone=None if by_hand else zone), tmp_path
+    )
+    # Whoever corrects the guess afterwards writes the zone wherever UTC stands.
+    for declared in folder.rglob("*.*") if by_hand else ():
+        text = declared.read_text().replace("'UTC'", f"'{zone}'")
+        declared.write_text(text.replace("timezone: UTC", f"timezone: {zone}"))
+    assert not catalog.lint(folder)
+    assert months(built(tmp_path, file)) == expected(zone)
+
+
+@pytest.mark.parametrize("tz", [None, "UTC"])
+def test_months_of_parquet_begin_at_the_local_midnight(tz: str | None, tmp_path: Path) -> None:
+    zone = "America/New_York"
+    at = [c if tz is None else c.replace(tzinfo=ZoneInfo(zone)).astimezone(dt.UTC) for c in CLOCKS]
+    kept = pa.table({"n": list(range(len(at))), "seen": pa.array(at, pa.timestamp("us", tz=tz))})
+    pq.write_table(kept, tmp_path / "f.parquet")
+    seen = survey([tmp_path / "f.parquet"], {}, key=["n"], time="seen", timezone=zone)
+    assert not catalog.lint(declare(seen, tmp_path))
+    assert months(built(tmp_path, tmp_path / "f.parquet")) == expected(zone)
+
+
+def test_a_zone_that_is_guessed_is_told(tmp_path: Path) -> None:
+    file = put(tmp_path, "f.csv", column("2026-01-01 00:00"))
+    assert "--timezone" in "".join(survey([file], {}).column("v").notes)
+    assert survey([file], {}, timezone="UTC").column("v").notes == ()
+    with pytest.raises(LakehouseError, match="no time zone is named 'Europe/Olso'") as refused:
+        survey([file], {}, timezone="Europe/Olso")
+    assert refused.value.remedy == "did you mean 'Europe/Oslo'?"
 
 
 def test_measurements_are_no_key(tmp_path: Path) -> None:
