@@ -120,7 +120,9 @@ def built(root: Path, *files: Path) -> Lake:
 def test_values_have_a_type(
     values: list[str], kind: str, least: str | None, note: str | None, tmp_path: Path
 ) -> None:
-    seen = survey([put(tmp_path, "f.csv", column(*values))], {}).column("v")
+    found = survey([put(tmp_path, "f.csv", column(*values))], {})
+    seen = found.column("v")
+    assert not catalog.lint(declare(found, tmp_path))
     assert seen.type == kind
     assert least is None or seen.least == least
     assert note is None or note in "; ".join(seen.notes)
