@@ -1,4 +1,4 @@
-"""How far ``lake import`` is with large files, on the error stream."""
+"""How far ``lake import`` is with large or wide files, on the error stream."""
 
 from __future__ import annotations
 
@@ -22,14 +22,17 @@ _EVERY = 5.0
 
 
 class _Lines:
-    """A line when something begins, then one every few seconds."""
+    """Of what takes long: a line when something begins, then one every few seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.clock, self.told, self.doing, self.large = clock, 0.0, "", False
+        self.clock, self.told, self.doing, self.long = clock, 0.0, "", False
+        self.began = clock()
 
     def show(self, now: Progress) -> None:
-        self.large = self.large or (now.doing == "reading" and now.total >= _LARGE)
-        if not self.large:
+        large = now.doing == "reading" and now.total >= _LARGE
+        # A small file may have very many columns.
+        self.long = self.long or large or self.clock() - self.began >= _EVERY
+        if not self.long:
             return
         if now.doing == self.doing and self.clock() - self.told < _EVERY:
             return

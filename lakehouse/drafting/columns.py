@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from lakehouse.audit import literal, quote
 from lakehouse.drafting.readings import NULL_WORDS, Reading, best, local, readings
@@ -13,7 +14,7 @@ from lakehouse.drafting.readings import NULL_WORDS, Reading, best, local, readin
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["EMAIL", "UTC", "Seen", "text", "typed"]
+__all__ = ["EMAIL", "UTC", "Seen", "measured", "text", "typed"]
 
 #: The note of a column that names people.
 EMAIL = "e-mail addresses, so it is classified as restricted"
@@ -24,8 +25,12 @@ UTC = "UTC"
 #: The share of values that must be readable for a type to be proposed.
 _READABLE = 0.95
 _SAMPLE = 10_000
+#: Columns that are looked at by one query.
+_TOGETHER = 50
 #: Words that nobody writes for anything else.
 _SURE_NULLS = frozenset(["#N/A", "NULL", "null", "<NA>", "\\N"])
+#: Such a word in fewer of a column's values may be one of them.
+_RARE = 0.001
 
 
 @dataclass(frozen=True)
@@ -78,23 +83,19 @@ class Seen:
 
 
 def typed(
-    con: duckdb.DuckDBPyConnection,
     names: Mapping[str, str],
     types: Mapping[str, str],
     naive: Collection[str] = (),
     timezone: str | None = None,
-    on_column: Callable[[str], None] = lambda name: None,
 ) -> list[Seen]:
-    """The columns of files that have types of their own.
+    """The columns of files that have types of their own, not measured yet.
 
     Args:
-        con: With the table ``landed``.
         names: The contract's names → the files'.
         types: The contract's names → DuckDB types.
         naive: Those with times that do not say their zone.
         timezone: Whose clock shows them, and by which partitions are cut; None where nobody named
             it.
-        on_column: Told each column that is done.
     """
     found = []
     for name, old in names.items():
@@ -106,8 +107,7 @@ def typed(
             if kind == "TIMESTAMPTZ":
                 day = f"from_utc_timestamp({name}, '{timezone or UTC}')"
             column = Seen(name, old, kind, None, name, day, 0)
-        found.append(_measured(con, _zone_told(column, timezone)))
-        on_column(name)
+        found.append(_zone_told(column, timezone))
     return found
 
 
@@ -119,6 +119,8 @@ def text(
 ) -> tuple[list[str], list[Seen]]:
     """The words that stand for NULL, and the columns with the types that their text has.
 
+    The columns are not measured yet.
+
     Args:
         con: With the table ``landed``, in which those words become NULL.
         names: The contract's names → the files'.
@@ -127,16 +129,44 @@ def text(
         on_column: Told each column that is done.
     """
     ways = readings(timezone or UTC)
-    words = _null_words(con, names, ways)
-    for name in names if words else ():
-        listed = ", ".join(map(literal, words))
-        con.execute(f"UPDATE landed SET {quote(name)} = NULL WHERE {quote(name)} IN ({listed})")
+    spaced = _counts(con, names, "count(*) FILTER (WHERE {c} <> trim({c}))")
+    bases = {name: f"nullif(trim({name}), '')" if spaced[name] else name for name in names}
+    words, notes = _null_words(con, bases, ways)
     found = []
-    for name, old in names.items():
-        column = _meant(con, name, old, ways)
-        found.append(_measured(con, _zone_told(column, timezone)))
+    for name, fit in _fits(con, bases, ways):
+        column = _meant(con, Seen(name, names[name], "VARCHAR", None, bases[name], "", 0), fit)
+        column = replace(column, notes=(*column.notes, *notes.get(name, ())))
+        found.append(_zone_told(column, timezone))
         on_column(name)
     return words, found
+
+
+def measured(con: duckdb.DuckDBPyConnection, column: Seen) -> Seen:
+    """A column with its counts and range.
+
+    Args:
+        con: With the table ``typed``, which has its values.
+        column: It.
+    """
+    value = f"(SELECT {quote(column.name)} AS v FROM typed)"
+    ((rows, known, distinct, least, greatest),) = con.execute(
+        "SELECT count(*), count(v), count(DISTINCT v), min(v)::VARCHAR, max(v)::VARCHAR "
+        f"FROM {value}"
+    ).fetchall()
+    common = con.execute(
+        f"SELECT v::VARCHAR, count(*) AS n FROM {value} WHERE v IS NOT NULL "
+        "GROUP BY 1 ORDER BY n DESC, 1 LIMIT 12"
+    ).fetchall()
+    found = replace(
+        column,
+        rows=rows,
+        nulls=rows - known - column.unreadable,
+        distinct=distinct,
+        least=least,
+        greatest=greatest,
+        common=tuple(common),
+    )
+    return replace(found, notes=(*column.notes, *_number_notes(found)))
 
 
 def _zone_told(column: Seen, timezone: str | None) -> Seen:
@@ -146,71 +176,135 @@ def _zone_told(column: Seen, timezone: str | None) -> Seen:
     return replace(column, notes=(*column.notes, guess))
 
 
+def _counts(
+    con: duckdb.DuckDBPyConnection, names: Collection[str], aggregate: str
+) -> dict[str, int]:
+    """An aggregate over each column ``{c}``."""
+    found: dict[str, int] = {}
+    for some in _portions(list(names)):
+        each = ", ".join(aggregate.replace("{c}", quote(name)) for name in some)
+        (numbers,) = con.execute(f"SELECT {each} FROM landed").fetchall()
+        found |= dict(zip(some, numbers, strict=True))
+    return found
+
+
+def _portions(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    # One query for many columns: to make sense of its expressions is most of its cost.
+    for at in range(0, len(names), _TOGETHER):
+        yield names[at : at + _TOGETHER]
+
+
 def _null_words(
-    con: duckdb.DuckDBPyConnection, names: Mapping[str, str], ways: Sequence[Reading]
-) -> list[str]:
-    """Words that stand for NULL: they have no other use, or stand among numbers or dates."""
-    found: set[str] = set()
+    con: duckdb.DuckDBPyConnection, bases: Mapping[str, str], ways: Sequence[Reading]
+) -> tuple[list[str], dict[str, list[str]]]:
+    """Words that stand for NULL, from now on NULL in ``landed``, and what to check of columns.
+
+    They have no other use and are not rare, or stand among numbers or dates.
+    """
     listed = ", ".join(map(literal, NULL_WORDS))
-    for name in names:
-        column = quote(name)
-        rows = con.execute(
-            f"SELECT DISTINCT {column} FROM landed WHERE {column} IN ({listed})"
-        ).fetchall()
-        words = [word for (word,) in rows]
-        is_typed = bool(words) and _fits(con, name, ways, words) is not None
-        found.update(word for word in words if is_typed or word in _SURE_NULLS)
-    return [word for word in NULL_WORDS if word in found]
+    holding = _counts(con, bases, f"count(*) FILTER (WHERE {{c}} IN ({listed}))")
+    there = {name: _standing(con, name, listed) for name in bases if holding[name]}
+    values = _counts(con, there, "count({c})")
+    fits = dict(_fits(con, {name: bases[name] for name in there}, ways, there))
+    # Of a column of text alone: among very many values the word may be one of them, a name.
+    sure = {
+        name: {word: n for word, n in words.items() if word in _SURE_NULLS}
+        for name, words in there.items()
+        if fits[name] is None
+    }
+    found = {word for name in there if fits[name] is not None for word in there[name]}
+    for name, told in sure.items():
+        found |= {word for word, n in told.items() if n >= values[name] * _RARE}
+    words = [word for word in NULL_WORDS if word in found]
+    listed = ", ".join(map(literal, words))
+    for name in there if words else ():
+        con.execute(f"UPDATE landed SET {quote(name)} = NULL WHERE {quote(name)} IN ({listed})")
+    notes = {
+        name: [_word_told(word, n, word in found) for word, n in told.items()]
+        for name, told in sure.items()
+    }
+    return words, notes
+
+
+def _standing(con: duckdb.DuckDBPyConnection, name: str, listed: str) -> dict[str, int]:
+    rows = con.execute(
+        f"SELECT {quote(name)}, count(*) FROM landed WHERE {quote(name)} IN ({listed}) "
+        "GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    return dict(rows)
+
+
+def _word_told(word: str, count: int, is_null: bool) -> str:
+    if is_null:
+        return f"{word!r} ({count:,}) is taken for no value"
+    return f"{word!r} ({count:,}) is kept as text: where it is no value, add it to null_values"
 
 
 def _fits(
-    con: duckdb.DuckDBPyConnection, name: str, ways: Sequence[Reading], without: Sequence[str] = ()
-) -> tuple[Reading, int] | None:
-    """The reading of a column that is not just text, with how many values it reads."""
+    con: duckdb.DuckDBPyConnection,
+    bases: Mapping[str, str],
+    ways: Sequence[Reading],
+    without: Mapping[str, Collection[str]] = MappingProxyType({}),
+) -> Iterator[tuple[str, tuple[Reading, int] | None]]:
+    """Each column with the reading that is not just text, and how many values it cannot read."""
+    counts = ", ".join(
+        f"coalesce(sum(n) FILTER (WHERE ({way.of('v')}) IS NOT NULL), 0)" for way in ways
+    )
+    for some in _portions(list(bases)):
+        con.execute("CREATE OR REPLACE TEMP TABLE sample (name VARCHAR, v VARCHAR, n BIGINT)")
+        where = {name: _texts(name, without.get(name, ())) for name in some}
+        large = {name for name in some if _sampled(con, name, bases[name], where[name])}
+        rows = con.execute(
+            "SELECT name, list(v) FILTER (WHERE v IS NOT NULL), sum(n), "
+            f"{counts} FROM sample GROUP BY name"
+        ).fetchall()
+        seen: dict[str, list[Any]] = {name: found for name, *found in rows}
+        for name in some:
+            values, total, *numbers = seen.get(name, [None, 0, *[0] * len(ways)])
+            fits = {way: count for way, count in zip(ways, numbers, strict=True) if count}
+            if name in large:
+                total, fits = _counted(con, bases[name], where[name], list(fits))
+            meant = best(fits, values or [], max(1, _READABLE * total))
+            yield name, ((meant, total - fits[meant]) if meant else None)
+
+
+def _texts(name: str, without: Collection[str]) -> str:
     column = quote(name)
-    base = _base(con, name)
     skip = f" AND {column} NOT IN ({', '.join(map(literal, without))})" if without else ""
-    where = f"FROM landed WHERE {column} IS NOT NULL{skip}"
-    values = [
-        v for (v,) in con.execute(f"SELECT DISTINCT {base} {where} LIMIT {_SAMPLE}").fetchall()
-    ]
-    few = _candidates(con, ways, base, where)
-    counts = ", ".join(f"count({reading.of(base)})" for reading in few)
-    total, *numbers = con.execute(f"SELECT count(*), {counts or 'NULL'} {where}").fetchall()[0]
-    fits = dict(zip(few, numbers, strict=False))
-    meant = best(fits, values, max(1, _READABLE * total))
-    return (meant, total - fits[meant]) if meant else None
+    return f"FROM landed WHERE {column} IS NOT NULL{skip}"
 
 
-def _candidates(
-    con: duckdb.DuckDBPyConnection, ways: Sequence[Reading], base: str, where: str
-) -> list[Reading]:
-    """The readings that some value of a sample has: most are out at the first look."""
-    counts = ", ".join(f"count({reading.of('v')})" for reading in ways)
-    sample = f"SELECT {base} AS v {where} LIMIT {_SAMPLE}"
-    numbers = con.execute(f"SELECT {counts} FROM ({sample})").fetchall()[0]
-    return [reading for reading, count in zip(ways, numbers, strict=True) if count]
+def _sampled(con: duckdb.DuckDBPyConnection, name: str, base: str, where: str) -> bool:
+    """Put a column's different values into ``sample``; true where there are more."""
+    head = f"INSERT INTO sample SELECT {literal(name)}, {base}"
+    ((kept,),) = con.execute(f"{head}, count(*) {where} GROUP BY 2 LIMIT {_SAMPLE + 1}").fetchall()
+    if kept <= _SAMPLE:
+        return False
+    # The value that most records have may be none of those.
+    con.execute(f"{head}, 1 {where} LIMIT {_SAMPLE}")
+    return True
 
 
-def _base(con: duckdb.DuckDBPyConnection, name: str) -> str:
-    column = quote(name)
-    (spaced,) = con.execute(
-        f"SELECT count(*) FROM landed WHERE {column} <> trim({column})"
-    ).fetchall()[0]
-    return f"nullif(trim({name}), '')" if spaced else name
+def _counted(
+    con: duckdb.DuckDBPyConnection, base: str, where: str, few: Sequence[Reading]
+) -> tuple[int, dict[Reading, int]]:
+    """How many values there are, and how many of them each reading reads."""
+    counts = "".join(f", count({reading.of(base)})" for reading in few)
+    ((total, *numbers),) = con.execute(f"SELECT count(*){counts} {where}").fetchall()
+    return total, dict(zip(few, numbers, strict=True))
 
 
-def _meant(con: duckdb.DuckDBPyConnection, name: str, old: str, ways: Sequence[Reading]) -> Seen:
-    base = _base(con, name)
+def _meant(con: duckdb.DuckDBPyConnection, column: Seen, fit: tuple[Reading, int] | None) -> Seen:
+    """A column of text with the type that its values have."""
+    name, base = column.name, column.expression
     notes = ["blanks around it are cut off"] if base != name else []
-    fit = _fits(con, name, ways)
     if fit is not None and (long := _too_long(con, fit[0], name, base)):
         notes.append(f"kept as text: as a number {long} and the like would lose digits")
         fit = None
     if fit is None:
         reading = Reading("text", "VARCHAR", "{c}") if base != name else None
         notes += _text_notes(con, name)
-        return Seen(name, old, "VARCHAR", reading, base, base, 0, notes=tuple(notes))
+        return replace(column, reading=reading, day=base, notes=tuple(notes))
     reading, unreadable = fit
     expression = reading.of(base)
     wrong: tuple[str, ...] = ()
@@ -221,14 +315,12 @@ def _meant(con: duckdb.DuckDBPyConnection, name: str, old: str, ways: Sequence[R
         ).fetchall()
         wrong = tuple(v for (v,) in found)
     notes += [reading.note] if reading.note else []
-    return Seen(
-        name,
-        old,
-        reading.type,
-        reading,
-        expression,
-        reading.day_of(base),
-        0,
+    return replace(
+        column,
+        type=reading.type,
+        reading=reading,
+        expression=expression,
+        day=reading.day_of(base),
         unreadable=unreadable,
         examples=wrong,
         notes=tuple(notes),
@@ -237,6 +329,8 @@ def _meant(con: duckdb.DuckDBPyConnection, name: str, old: str, ways: Sequence[R
 
 def _too_long(con: duckdb.DuckDBPyConnection, reading: Reading, name: str, base: str) -> str | None:
     """A value whose digits the reading would not keep, if there is one."""
+    if reading.type != "DOUBLE":
+        return None
     ((found,),) = con.execute(
         f"SELECT min({quote(name)}) FROM landed WHERE {reading.loses(base)}"
     ).fetchall()
@@ -263,29 +357,6 @@ def _text_notes(con: duckdb.DuckDBPyConnection, name: str) -> list[str]:
     if cases:
         notes.append(f"{cases:,} values differ from another only in case or blanks")
     return notes
-
-
-def _measured(con: duckdb.DuckDBPyConnection, column: Seen) -> Seen:
-    """A column with its counts and range."""
-    value = f"(SELECT {column.expression} AS v FROM landed)"
-    ((rows, known, distinct, least, greatest),) = con.execute(
-        "SELECT count(*), count(v), count(DISTINCT v), min(v)::VARCHAR, max(v)::VARCHAR "
-        f"FROM {value}"
-    ).fetchall()
-    common = con.execute(
-        f"SELECT v::VARCHAR, count(*) AS n FROM {value} WHERE v IS NOT NULL "
-        "GROUP BY 1 ORDER BY n DESC, 1 LIMIT 12"
-    ).fetchall()
-    measured = replace(
-        column,
-        rows=rows,
-        nulls=rows - known - column.unreadable,
-        distinct=distinct,
-        least=least,
-        greatest=greatest,
-        common=tuple(common),
-    )
-    return replace(measured, notes=(*column.notes, *_number_notes(measured)))
 
 
 def _number_notes(column: Seen) -> list[str]:

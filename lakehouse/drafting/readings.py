@@ -68,8 +68,6 @@ class Reading:
 
         Written with an exponent it was never meant to be exact.
         """
-        if self.type != "DOUBLE":
-            return "false"
         value = self.of(column)
         return f"abs({value}) > {_EXACT} AND NOT regexp_matches({column}, '[eE]')"
 

@@ -14,7 +14,7 @@ from lakehouse import landing, sql
 from lakehouse.audit import quote
 from lakehouse.contract import Column, ColumnPolicy, Contract, Properties, Source
 from lakehouse.drafting import keys, sniffing
-from lakehouse.drafting.columns import UTC, Seen, text, typed
+from lakehouse.drafting.columns import UTC, Seen, measured, text, typed
 from lakehouse.errors import LakehouseError
 from lakehouse.interval import time_zone
 
@@ -33,13 +33,14 @@ class Progress:
     """How far a survey is.
 
     Attributes:
-        doing: ``reading`` files, in bytes, or ``understanding`` columns.
+        doing: ``reading`` files, in bytes; ``understanding`` what columns mean; ``measuring`` their
+            values.
         done: Bytes or columns that are done.
         total: Of so many.
         detail: The file or column at work, or done last.
     """
 
-    doing: Literal["reading", "understanding"]
+    doing: Literal["reading", "understanding", "measuring"]
     done: int
     total: int
     detail: str = ""
@@ -131,9 +132,14 @@ def survey(
             con.execute(statement)
         con.register("_landed", pa.concat_tables(read.tables))
         con.execute("CREATE TEMP TABLE landed AS SELECT * FROM _landed")
-        source, columns = _columns(con, read, timezone, on_progress)
-        select = ", ".join(f"{c.expression} AS {quote(c.name)}" for c in columns)
+        source, meant = _columns(con, read, timezone, on_progress)
+        select = ", ".join(f"{c.expression} AS {quote(c.name)}" for c in meant)
         con.execute(f"CREATE TEMP TABLE typed AS SELECT {select} FROM landed")
+        on_column = _told("measuring", len(meant), on_progress)
+        columns = []
+        for column in meant:
+            columns.append(measured(con, column))
+            on_column(column.name)
         rows, different = columns[0].rows, keys.different(con, [c.name for c in columns])
         given_key = _named(key, columns)
         _tell_apart(con, [c for c in columns if c.name in given_key])
@@ -166,16 +172,20 @@ def _check_zone(timezone: str | None) -> None:
 def _columns(
     con: duckdb.DuckDBPyConnection, read: _Read, timezone: str | None, on_progress: _OnProgress
 ) -> tuple[Source, list[Seen]]:
-    done = itertools.count(1)
-    on_progress(Progress("understanding", 0, len(read.names)))
-
-    def on_column(name: str) -> None:
-        on_progress(Progress("understanding", next(done), len(read.names), name))
-
     if read.source.format == "parquet":
-        return read.source, typed(con, read.names, read.types, read.naive, timezone, on_column)
+        return read.source, typed(read.names, read.types, read.naive, timezone)
+    on_column = _told("understanding", len(read.names), on_progress)
     words, found = text(con, read.names, timezone, on_column)
     return read.source.model_copy(update={"null_values": ("", *words)}), found
+
+
+def _told(
+    doing: Literal["understanding", "measuring"], total: int, on_progress: _OnProgress
+) -> Callable[[str], None]:
+    """A function that takes each column that is done."""
+    done = itertools.count(1)
+    on_progress(Progress(doing, 0, total))
+    return lambda name: on_progress(Progress(doing, next(done), total, name))
 
 
 def _named(names: Sequence[str], columns: Sequence[Seen]) -> tuple[str, ...]:

@@ -151,6 +151,50 @@ def test_a_few_wrong_values_do_not_hide_a_type(tmp_path: Path) -> None:
     assert kept["n"] == 98
 
 
+def test_a_rare_word_among_texts_is_no_null(tmp_path: Path) -> None:
+    names = ["NULL", *(f"CHARACTER {n}" for n in range(2000))]
+    seen = survey([put(tmp_path, "f.csv", column(*names))], {})
+    assert seen.source.null_values == ("",)
+    assert (seen.column("v").nulls, seen.column("v").distinct) == (0, 2001)
+    assert seen.column("v").notes == (
+        "'NULL' (1) is kept as text: where it is no value, add it to null_values",
+    )
+    seen = survey([put(tmp_path, "g.csv", column(*["NULL"] * 3, *names[1:]))], {})
+    assert (seen.source.null_values, seen.column("v").nulls) == (("", "NULL"), 3)
+    assert seen.column("v").notes == ("'NULL' (3) is taken for no value",)
+
+
+def test_each_of_many_columns_is_seen_by_itself(tmp_path: Path) -> None:
+    kinds = {
+        "INTEGER": ["1", "NA"],
+        "DOUBLE": ["1,5", "2,25"],
+        "VARCHAR": ["a ", "b"],
+        "DATE": ["31.1.2026", "1.2.2026"],
+        "BOOLEAN": ["yes", "no"],
+    }
+    columns = [kinds[kind] for kind in kinds] * 25
+    header = [f"c{n}" for n in range(len(columns))]
+    file = put(tmp_path, "f.csv", rows(header, *map(list, zip(*columns, strict=True))))
+    seen = survey([file], {})
+    assert [c.type for c in seen.columns] == [*kinds] * 25
+    assert [c.nulls for c in seen.columns] == [1, 0, 0, 0, 0] * 25
+
+
+def test_more_values_than_are_looked_at_first(tmp_path: Path) -> None:
+    # Nearly all records have one value, and the few others fill the sample.
+    odd = [[str(n), f"x{n}"] for n in range(10_100)]
+    lines = [[str(n), "7"] for n in range(10_100, 250_000)]
+    seen = survey([put(tmp_path, "f.csv", rows(["n", "v"], *odd, *lines))], {})
+    assert (seen.column("n").type, seen.column("n").distinct) == ("INTEGER", 250_000)
+    assert (seen.column("v").type, seen.column("v").unreadable) == ("INTEGER", 10_100)
+    assert seen.rows == 250_000
+
+
+def test_blanks_alone_are_no_value(tmp_path: Path) -> None:
+    seen = survey([put(tmp_path, "f.csv", column("  ", *["1 "] * 30))], {}).column("v")
+    assert (seen.type, seen.nulls + seen.unreadable) == ("INTEGER", 1)
+
+
 # --- how files are written --------------------------------------------------------------------
 
 
@@ -315,6 +359,9 @@ def test_progress_is_told_in_bytes_and_in_columns(tmp_path: Path) -> None:
         ("understanding", 0, 2, ""),
         ("understanding", 1, 2, "a"),
         ("understanding", 2, 2, "b"),
+        ("measuring", 0, 2, ""),
+        ("measuring", 1, 2, "a"),
+        ("measuring", 2, 2, "b"),
     ]
 
 

@@ -41,6 +41,14 @@ def test_small_files_are_not_worth_a_line(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().err == ""
 
 
+def test_whatever_takes_long_is_worth_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    ticks = count()
+    lines = _Lines(clock=lambda: float(next(ticks)))
+    for step in (Progress("reading", 0, MB, "a.csv"), *STEPS[2:9]):
+        lines.show(step)
+    assert capsys.readouterr().err.splitlines() == ["understanding: 3 of 20 columns"]
+
+
 def test_bars_for_a_terminal() -> None:
     bars = _Bars()
     for step in STEPS:
