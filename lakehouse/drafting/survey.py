@@ -17,6 +17,7 @@ from lakehouse.drafting import keys, sniffing
 from lakehouse.drafting.columns import UTC, Seen, measured, text, typed
 from lakehouse.errors import LakehouseError
 from lakehouse.interval import time_zone
+from lakehouse.landing.records import RefusedError
 
 if TYPE_CHECKING:
     import duckdb
@@ -65,6 +66,7 @@ class Survey:
         keyed: Records after the key's repetitions are superseded.
         time: The column to partition by; None where there is none to propose.
         timezone: Whose clock shows the times without a zone, and begins the partitions.
+        ignores: Whether the files have columns that are left out.
     """
 
     source: Source
@@ -78,6 +80,7 @@ class Survey:
     keyed: int = 0
     time: str | None = None
     timezone: str = UTC
+    ignores: bool = False
 
     def column(self, name: str) -> Seen:
         """A column by its name."""
@@ -92,6 +95,7 @@ class _Read:
     names: dict[str, str]
     types: dict[str, str]
     naive: frozenset[str] = frozenset()
+    left_out: dict[str, str] = field(default_factory=dict)
     tables: list[pa.Table] = field(default_factory=list)
     rejected: dict[str, int] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
@@ -149,7 +153,7 @@ def survey(
     return Survey(
         source,
         tuple(read.files),
-        read.skipped,
+        {**read.left_out, **read.skipped},
         rows,
         read.rejected,
         rows - different,
@@ -158,6 +162,7 @@ def survey(
         keyed,
         moment,
         timezone or UTC,
+        bool(read.left_out),
     )
 
 
@@ -252,11 +257,20 @@ def _read(files: Sequence[Path], given: Mapping[str, Any], on_progress: _OnProgr
         raise LakehouseError(
             "draft from the files",
             f"none has records that can be read ({told or 'no files'})",
-            "say how they are written: --format, --delimiter, --encoding, --header/--no-header, "
-            "--records; a sample of a large file will do",
+            _WAYS[read.source.format if read else "csv"],
         )
     read.skipped |= skipped
     return read
+
+
+#: What helps where nothing can be read.
+_WAYS = {
+    "csv": "say how they are written: --format, --delimiter, --encoding, --header/--no-header; a "
+    "sample of a large file will do",
+    "json": "say how they are written: --format, --encoding, --records",
+    "jsonl": "say how they are written: --format, --encoding, --records",
+    "parquet": "write the files anew, with what does not fit as another type or left out",
+}
 
 
 def _first(file: Path, data: bytes, given: Mapping[str, Any]) -> _Read:
@@ -276,9 +290,10 @@ def _first(file: Path, data: bytes, given: Mapping[str, Any]) -> _Read:
     if source.format == "parquet":
         types, dropped = _parquet_types(data, names)
         names = {name: old for name, old in names.items() if name in types}
-        made = _Read(source, names, types, _naive(data, names))
-        made.skipped |= dropped
-        return made
+        if not names:
+            told = "; ".join(f"{column}: {why}" for column, why in dropped.items())
+            raise LakehouseError(f"draft from {file}", f"no column: {told}", _WAYS["parquet"])
+        return _Read(source, names, types, _naive(data, names), dropped)
     return _Read(source, names, types)
 
 
@@ -312,14 +327,36 @@ def _contract(read: _Read) -> Contract:
 def _parquet_types(data: bytes, names: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     """The contract's types for a file's columns, and the columns that have none."""
     schema = sniffing.parquet_schema(data)
-    found, dropped = {}, {}
-    for name, old in names.items():
-        kind = _contract_type(schema.field(old).type)
-        if kind:
-            found[name] = kind
+    kinds = {name: _contract_type(schema.field(old).type) for name, old in names.items()}
+    found = {name: kind for name, kind in kinds.items() if kind}
+    dropped = {
+        f"column {old}": f"{schema.field(old).type} has no place in a table"
+        for name, old in names.items()
+        if name not in found
+    }
+    suspects = dict(found) if _unfit(data, {names[n]: kind for n, kind in found.items()}) else {}
+    for name, kind in suspects.items():
+        old = names[name]
+        if not (why := _unfit(data, {old: kind})):
+            continue
+        if str(schema.field(old).type) == "uint64":
+            found[name] = "VARCHAR"  # its digits: such numbers are ids
         else:
-            dropped[f"column {old}"] = f"{schema.field(old).type} has no place in a table"
+            del found[name]
+            dropped[f"column {old}"] = why
     return found, dropped
+
+
+def _unfit(data: bytes, types: Mapping[str, str]) -> str | None:
+    """Why values of some of the columns do not fit their types; None where all do."""
+    from lakehouse.landing import parquet
+
+    try:
+        parquet.parse(data, types, ColumnPolicy(extra="ignore"), 8 * LIMIT)
+    except RefusedError as refused:
+        # A file that cannot be read at all is told as such where it is landed.
+        return refused.reason if refused.rule == "wrong_type" else None
+    return None
 
 
 def _naive(data: bytes, names: Mapping[str, str]) -> frozenset[str]:

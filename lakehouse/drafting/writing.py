@@ -108,7 +108,8 @@ def _bronze(survey: Survey, domain: str, table: str, pattern: str, cut: _Cut) ->
     ]
     lines += _partition(cut)
     nested = survey.source.format in ("json", "jsonl")
-    extra, missing = ("ignore", '"null"') if nested else ("quarantine_file", "refuse_file")
+    extra = "ignore" if nested or survey.ignores else "quarantine_file"
+    missing = '"null"' if nested else "refuse_file"
     lines += [
         "    # Files with other columns: quarantine_file, refuse_file or ignore.",
         f"    columns: {{extra: {extra}, missing: {missing}}}",

@@ -24,8 +24,9 @@ __all__ = ["parse"]
 def parse(data: bytes, types: Mapping[str, str], policy: ColumnPolicy, limit: int) -> Records:
     """Read a file's records; ``_row`` counts them from 1.
 
-    Integers may widen, whole numbers may be stored as floating point, times become
-    microseconds; times without a zone are read as UTC, with a warning.
+    Integers may widen (unsigned ones of 64 bits also to their digits as text), whole numbers may be
+    stored as floating point, times become microseconds; times without a zone are read as UTC, with
+    a warning.
 
     Args:
         data: The whole file.
@@ -161,7 +162,8 @@ def _may_become(found: pa.DataType, declared: str) -> bool:
         case "VARCHAR":
             text = types.is_string(found) or types.is_large_string(found)
             view = types.is_string_view(found)
-            return text or view or types.is_binary(found) or types.is_large_binary(found)
+            digits = types.is_uint64(found)  # up to 2^64 - 1, for which there is no type
+            return text or view or digits or types.is_binary(found) or types.is_large_binary(found)
         case "INTEGER" | "BIGINT" | "DOUBLE":
             return number
         case "BOOLEAN":

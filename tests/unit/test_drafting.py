@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+import decimal
 import gzip
 import io
 import json
@@ -390,6 +391,37 @@ def test_parquet_keeps_its_types(tmp_path: Path) -> None:
     }
     assert "column list" in seen.skipped and seen.key == ("id",)
     assert seen.column("exact").distinct == 2
+
+
+def test_columns_of_parquet_that_fit_no_type(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "k": [1, 2],
+            "hash": pa.array([1, 2**64 - 1], pa.uint64()),
+            "small": pa.array([1, 2], pa.uint64()),
+            "huge": pa.array([decimal.Decimal(10**30), None], pa.decimal128(38, 0)),
+            "list": [[1], [2]],
+        }
+    )
+    pq.write_table(table, tmp_path / "f.parquet")
+    seen = survey([tmp_path / "f.parquet"], {}, key=["k"])
+    kinds = {c.name: c.type for c in seen.columns}
+    assert kinds == {"k": "BIGINT", "hash": "VARCHAR", "small": "BIGINT"}
+    assert "does not fit BIGINT" in seen.skipped["column huge"] and "column list" in seen.skipped
+    assert not catalog.lint(declare(seen, tmp_path))
+    lake = built(tmp_path, tmp_path / "f.parquet")
+    found = query.run(lake, "SELECT k, hash, small FROM silver.t ORDER BY k").to_pylist()
+    assert found == [
+        {"k": 1, "hash": "1", "small": 1},
+        {"k": 2, "hash": str(2**64 - 1), "small": 2},
+    ]
+
+
+def test_parquet_without_a_column_for_a_table(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"list": [[1], [2]]}), tmp_path / "f.parquet")
+    with pytest.raises(LakehouseError, match="list<element: int64> has no place") as refused:
+        survey([tmp_path / "f.parquet"], {})
+    assert "--" not in refused.value.remedy
 
 
 # --- keys, times, partitions ------------------------------------------------------------------
