@@ -281,6 +281,8 @@ def _show(seen: Survey) -> None:
     from lakehouse import drafting
 
     screen.say(_how(seen))
+    for doubt in seen.doubts:
+        screen.say(f"check: {doubt}")
     rows = [
         [
             column.name + (" (key)" if column.name in seen.key else ""),
@@ -340,6 +342,7 @@ def _json(seen: Survey, files: Sequence[str], problems: Sequence[LakehouseError]
         "rows": seen.rows,
         "rejected": dict(seen.rejected),
         "skipped": dict(seen.skipped),
+        "doubts": list(seen.doubts),
         "repeated": seen.repeated,
         "source": seen.source.model_dump(exclude={"path"}),
         "key": list(seen.key),

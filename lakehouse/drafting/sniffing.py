@@ -25,10 +25,13 @@ from lakehouse.strictyaml import complaint
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["names", "parquet_schema", "sniff"]
+__all__ = ["doubts", "names", "parquet_schema", "repeated", "sniff"]
 
 _HEAD = 1 << 20
 _DELIMITERS = ",;\t|"
+#: Characters of no text; 1 and 28 to 31 are separators of some files.
+_CONTROL = re.compile("[\x00\x02-\x08\x0b\x0e-\x1b\x7f-\x9f]")
+_CONTROLS = 0.05
 _DATA = re.compile(r"[-+]?[0-9]+([.,][0-9]+)*|[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}.*")
 #: An object with more keys than this holds data in its keys.
 _MOST_KEYS = 200
@@ -64,17 +67,35 @@ def sniff(data: bytes, path: str, given: Mapping[str, Any]) -> Source:
         raise LakehouseError(
             f"read {path}",
             refused.reason,
-            "point at CSV, JSON or Parquet files, plain or compressed with gzip or zstd",
+            _POINT,
         ) from None
+    _refuse_binary(text, path)
     options: dict[str, Any] = {"encoding": encoding}
     kind = given.get("format") or _format(text, path)
     if kind == "csv":
         options |= _csv(text[:_HEAD].decode("utf-8", "replace"), given)
     else:
+        documents = list(itertools.islice(_documents(text, kind), 2))
         if not given.get("records"):
-            _refuse_map(text, kind, path)
-        options |= _json(text, kind, given)
+            _refuse_values(documents, path)
+            _refuse_map(documents, path)
+        options |= _json(documents, kind, given)
     return _source({**options, "format": kind}, given)
+
+
+#: What to do where files are none that can be read.
+_POINT = "point at CSV, JSON or Parquet files, plain or compressed with gzip or zstd"
+
+
+def _refuse_binary(text: bytes, path: str) -> None:
+    head = text[:_HEAD].decode("utf-8", "replace")
+    share = len(_CONTROL.findall(head)) / max(len(head), 1)
+    if share > _CONTROLS:
+        raise LakehouseError(
+            f"read {path}",
+            f"it is no text: {share:.0%} of it are control characters",
+            f"{_POINT}; where it is text, name its encoding: --encoding utf-16-le",
+        )
 
 
 def _source(options: Mapping[str, Any], given: Mapping[str, Any]) -> Source:
@@ -95,6 +116,25 @@ def names(data: bytes, source: Source) -> list[str]:
         first = next(_rows(text[:_HEAD].decode("utf-8", "replace"), source.delimiter), [])
         return first if source.header else [f"column_{i}" for i in range(1, len(first) + 1)]
     return _paths(list(_documents(text, source.format)), source.records)
+
+
+def doubts(data: bytes, source: Source) -> tuple[str, ...]:
+    """Why a CSV file is read without a header, where its first line may be meant as one."""
+    if source.format != "csv" or source.header:
+        return ()
+    text = archive.text(archive.unpack(data, source, 4 << 30), source.encoding).data
+    first = next(_rows(text[:_HEAD].decode("utf-8", "replace"), source.delimiter), [])
+    twice = repeated(first)
+    if not twice or any(_DATA.fullmatch(cell.strip()) for cell in first):
+        return ()
+    told = " and ".join(repr(name) if name else "blank" for name in twice[:3])
+    why = f"the first line is taken for data, since several of its fields are {told}"
+    return (f"{why}; where it names the columns, give each a name of its own in the files",)
+
+
+def repeated(names: Sequence[str]) -> list[str]:
+    """The names that are there more than once."""
+    return [name for name, count in collections.Counter(names).items() if count > 1]
 
 
 def parquet_schema(data: bytes) -> pa.Schema:
@@ -139,7 +179,11 @@ def _encoding(data: bytes) -> str:
 
 def _format(text: bytes, path: str) -> str:
     head = text[:_HEAD].lstrip(b" \t\r\n")
-    if not head.startswith((b"{", b"[")) or re.search(r"\.(csv|tsv)\b", path):
+    name = path.rpartition("/")[2].lower()
+    if re.search(r"\.(jsonl|ndjson)\b", name):
+        return "jsonl"
+    is_json = head.startswith((b"{", b"[")) or re.search(r"\.json\b", name)
+    if not is_json or re.search(r"\.(csv|tsv)\b", name):
         return "csv"
     line = text.lstrip().split(b"\n", 1)[0]
     return "jsonl" if head.startswith(b"{") and _is_json(line) else "json"
@@ -208,20 +252,41 @@ def _has_header(rows: Sequence[Sequence[str]]) -> bool:
 # --- JSON -------------------------------------------------------------------------------------
 
 
-def _json(text: bytes, kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def _json(documents: Sequence[Any], kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
     if kind == "jsonl" or given.get("records"):
         return {}
-    document = next(_documents(text, kind), None)
-    path = _list_of_objects(document)
+    path = _list_of_objects(documents[0])
     return {"records": path} if path else {}
 
 
-def _refuse_map(text: bytes, kind: str, path: str) -> None:
+def _refuse_values(documents: Sequence[Any], path: str) -> None:
+    """Refuse a file without an object, which alone has names for its values."""
+    document = documents[0] if documents else None
+    objects = document if isinstance(document, list) else [document]
+    if objects and all(isinstance(one, dict) for one in objects):
+        return
+    asked, remedy = f"draft from {path}", "name its format where it is no JSON: --format csv"
+    if not documents:
+        raise LakehouseError(asked, "no JSON document in it can be read", remedy)
+    if document == []:
+        raise LakehouseError(asked, "it is a list without elements", "name a file with records")
+    other = next(one for one in objects if not isinstance(one, dict))
+    is_list = isinstance(document, list)
+    kind = "a list with elements that are no objects" if is_list else "a value that is no object"
+    raise LakehouseError(
+        asked,
+        f"it is {kind} ({json.dumps(other)[:40]}): a record is an object, whose keys name "
+        "the columns",
+        "write an object for each record, for example with: jq -c '.[] | {value: .}' "
+        "FILE > FILE.jsonl",
+    )
+
+
+def _refuse_map(documents: Sequence[Any], path: str) -> None:
     """Refuse a document whose records are the values of an object: its keys are data."""
-    first = list(itertools.islice(_documents(text, kind), 2))
-    document: Any = first[0] if first else None
+    document: Any = documents[0]
     # Of several documents each is a record, and may hold such an object as one of its values.
-    found = _map_of_objects(document, 0 if len(first) > 1 else 2)
+    found = _map_of_objects(document, 0 if len(documents) > 1 else 2)
     if found is None:
         return
     records = _list_of_objects(document)

@@ -67,6 +67,7 @@ class Survey:
         time: The column to partition by; None where there is none to propose.
         timezone: Whose clock shows the times without a zone, and begins the partitions.
         ignores: Whether the files have columns that are left out.
+        doubts: What to check of how the files are read.
     """
 
     source: Source
@@ -81,6 +82,7 @@ class Survey:
     time: str | None = None
     timezone: str = UTC
     ignores: bool = False
+    doubts: tuple[str, ...] = ()
 
     def column(self, name: str) -> Seen:
         """A column by its name."""
@@ -96,6 +98,7 @@ class _Read:
     types: dict[str, str]
     naive: frozenset[str] = frozenset()
     left_out: dict[str, str] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
     tables: list[pa.Table] = field(default_factory=list)
     rejected: dict[str, int] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
@@ -163,6 +166,7 @@ def survey(
         moment,
         timezone or UTC,
         bool(read.left_out),
+        read.doubts if "header" not in given else (),
     )
 
 
@@ -276,8 +280,7 @@ _WAYS = {
 def _first(file: Path, data: bytes, given: Mapping[str, Any]) -> _Read:
     source = sniffing.sniff(data, str(file), given)
     landed = sniffing.names(data, source)
-    twice = sorted({name for name in landed if landed.count(name) > 1})
-    if twice:
+    if twice := sniffing.repeated(landed):
         raise LakehouseError(
             f"draft from {file}",
             f"two columns are named {twice[0]!r}",
@@ -294,7 +297,7 @@ def _first(file: Path, data: bytes, given: Mapping[str, Any]) -> _Read:
             told = "; ".join(f"{column}: {why}" for column, why in dropped.items())
             raise LakehouseError(f"draft from {file}", f"no column: {told}", _WAYS["parquet"])
         return _Read(source, names, types, _naive(data, names), dropped)
-    return _Read(source, names, types)
+    return _Read(source, names, types, doubts=sniffing.doubts(data, source))
 
 
 def _one(read: _Read, file: Path) -> None:

@@ -140,6 +140,7 @@ def _seen_in(survey: Survey) -> Iterator[str]:
     yield f"# Drafted from {survey.rows:,} records in {len(survey.files)} file(s): {_plain(files)}"
     for rule, count in survey.rejected.items():
         yield f"# {count:,} more cannot be read ({rule}) and will be in quarantine."
+    yield from (f"# guess: {_plain(doubt)}" for doubt in survey.doubts)
     for name, why in survey.skipped.items():
         yield f"# Left out: {_plain(name)}: {_plain(why)}"
     yield "# Guesses are marked as such, with what was seen: correct them."

@@ -227,6 +227,52 @@ def test_whether_there_is_a_header(text: str, header: bool, tmp_path: Path) -> N
     assert header or seen.columns[0].name == "column_1"
 
 
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [("id,name,name,ID,,select", "are 'name';"), ("id,,,x,y,z", "are blank;")],
+)
+def test_why_there_is_no_header_is_told(header: str, told: str, tmp_path: Path) -> None:
+    file = put(tmp_path, "f.csv", f"{header}\n1,a,b,2,c,d\n3,a,b,4,c,d\n")
+    seen = survey([file], {})
+    assert told in seen.doubts[0] and seen.columns[0].name == "column_1"
+    assert told in draft(seen, "d", "t").files["bronze/t.yaml"]
+    assert not survey([file], {"header": False}).doubts
+    assert not survey([put(tmp_path, "g.csv", "1,1\n2,2\n")], {}).doubts
+    with pytest.raises(LakehouseError, match="two columns are named"):
+        survey([file], {"header": True})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "found"),
+    [
+        ("f.json", "[1, 2, 3]", "a list with elements that are no objects (1)"),
+        ("f", '[{"a": 1}, "x"]', 'a list with elements that are no objects ("x")'),
+        ("f.json", "42", "a value that is no object (42)"),
+        ("f.json", '"a,b"', "a value that is no object"),
+        ("f.json", "a,b\n1,2\n", "no JSON document"),
+        ("f.jsonl", "a,b\n1,2\n", "no JSON document"),
+        ("f.json", "[]", "without elements"),
+        ("f.csv", b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4, "no text"),
+        ("f", b"\x00\x01\x02\x03,\x00\n", "no text"),
+        ("f.csv", "a,b\n1,2\n".encode("utf-16-le"), "no text"),
+    ],
+)
+def test_what_is_no_table_is_refused(
+    name: str, text: str | bytes, found: str, tmp_path: Path
+) -> None:
+    with pytest.raises(LakehouseError) as refused:
+        survey([put(tmp_path, name, text)], {})
+    assert found in refused.value.found and refused.value.remedy
+
+
+def test_text_may_have_a_few_control_characters(tmp_path: Path) -> None:
+    lines = [f"{n},value {n}" for n in range(50)]
+    file = put(tmp_path, "f.csv", "\n".join(["a,b", *lines, "50,\x00bad"]))
+    assert survey([file], {}).rejected == {"nul_byte": 1}
+    file = put(tmp_path, "g.csv", "a\x01b\n1\x012\n")
+    assert survey([file], {"delimiter": "\x01"}).rows == 1
+
+
 def test_what_is_known_is_not_guessed(tmp_path: Path) -> None:
     file = put(tmp_path, "f.txt", "1|2\n3|4\n")
     seen = survey([file], {"delimiter": "|", "header": True})
