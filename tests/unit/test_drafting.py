@@ -745,6 +745,18 @@ class TestCommand:
         assert self.lake("import", "d", "u", *words) == 0
         assert "one row per" not in capsys.readouterr().out
 
+    def test_the_zone_is_written_in_all_places(self, tmp_path: Path) -> None:
+        put(tmp_path, "f.csv", rows(["k", "seen"], ["1", "01.01.2026 00:00"]))
+        words = ("import", "d", "t", "f.csv", "--time", "seen", "--timezone", "Europe/Oslo")
+        assert self.lake(*words) == 0
+        folder = tmp_path / "jobs" / "d"
+        texts = {f.relative_to(folder).as_posix(): f.read_text() for f in folder.rglob("t.*")}
+        assert 'timezone: "Europe/Oslo"' in texts["bronze/t.yaml"]
+        assert 'timezone: "Europe/Oslo"' in texts["silver/t.yaml"]
+        assert "to_utc_timestamp(" in texts["silver/t.sql"]
+        assert "'Europe/Oslo') AS seen_value" in texts["silver/t.sql"]
+        assert "UTC" not in "".join(texts.values())
+
     def test_json(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         put(tmp_path, "f.csv", "a;b\n1;x\n")
         assert self.lake("import", "d", "t", "f.csv", "--json", "--delimiter", ";") == 0
@@ -762,6 +774,7 @@ class TestCommand:
             ("d", "t", "f.csv", "--encoding", "no-such"),
             ("d", "t", "f.csv", "--delimiter", "ab"),
             ("d", "t", "f.csv", "--format", "parquet"),
+            ("d", "t", "f.csv", "--timezone", "Europe/Olso"),
         ],
     )
     def test_what_is_wrong_is_told(
