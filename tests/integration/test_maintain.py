@@ -25,7 +25,7 @@ from shop import FEBRUARY, JANUARY, Shop
 from lakehouse import ledger, maintenance, ops
 from lakehouse import snapshot as snapshots
 from lakehouse.cli import main
-from lakehouse.errors import CatalogError, CommitError, ModelError, StorageError
+from lakehouse.errors import CatalogError, CommitError, StorageError
 from lakehouse.ledger import Ledger
 from lakehouse.maintenance import Done, Plan
 from lakehouse.maintenance.act import apply_table
@@ -499,7 +499,7 @@ class TestModels:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-        with pytest.raises(ModelError, match="list the versions of large"):
+        with pytest.raises(StorageError, match="list the versions of large"):
             planned(trained, days=8)
 
 
