@@ -17,7 +17,7 @@ from typing import Any
 
 from lakehouse import stack
 
-__all__ = ["PROJECT", "PrefectServer", "running", "until", "variables"]
+__all__ = ["PROJECT", "PrefectServer", "asked", "running", "until", "variables"]
 
 PROJECT = Path(__file__).parents[1]
 TERMINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
@@ -32,6 +32,27 @@ def until(look: Callable[[], Any], what: str, seconds: float = _DEADLINE_S) -> A
             return found
         time.sleep(0.25)
     raise AssertionError(f"waited for {what}")
+
+
+def asked(url: str, body: object = None) -> Any:
+    """What a server answers to one request: POST when there is a body."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def answered() -> tuple[bytes] | None:
+        try:
+            with opener.open(request, timeout=30) as reply:
+                return (reply.read(),)
+        except urllib.error.HTTPError as error:
+            # Its SQLite file is locked for a moment; Prefect's own client tries again too.
+            with error:
+                if error.code != 503:
+                    raise
+            return None
+
+    (answer,) = until(answered, url, 60)
+    return json.loads(answer) if answer else None
 
 
 @contextmanager
@@ -77,25 +98,7 @@ class PrefectServer:
 
     def ask(self, path: str, body: object = None) -> Any:
         """One request to the API: POST when there is a body."""
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(
-            f"{self.url}{path}", data, {"Content-Type": "application/json"}
-        )
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-        def answered() -> tuple[bytes] | None:
-            try:
-                with opener.open(request, timeout=30) as reply:
-                    return (reply.read(),)
-            except urllib.error.HTTPError as error:
-                # Its SQLite file is locked for a moment; Prefect's own client tries again too.
-                with error:
-                    if error.code != 503:
-                        raise
-                return None
-
-        (answer,) = until(answered, path, 60)
-        return json.loads(answer) if answer else None
+        return asked(f"{self.url}{path}", body)
 
     def python(self, *command: str) -> tuple[int, str]:
         """Run Python in the project's folder: exit code and all that it says."""

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import os
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect_server import variables
+from prefect_server import asked, variables
 from shop import TABLES, Shop, contract
 
 from lakehouse import stack
@@ -90,13 +88,7 @@ class Server:
 
     def ask(self, path: str, body: object = None) -> Any:
         """One request to the API: POST when there is a body."""
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(
-            f"{self.url}/api{path}", data, {"Content-Type": "application/json"}
-        )
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=30) as reply:
-            return json.load(reply)
+        return asked(f"{self.url}/api{path}", body)
 
     def run(self, run: str) -> dict[str, Any]:
         """A flow run that has ended."""

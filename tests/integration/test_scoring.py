@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from order_model import MODEL, ModelShop
+from prefect_server import asked
 
 from jobs import score as score_job
 from lakehouse import cli, query, scoring
@@ -216,11 +217,4 @@ class TestFlow:
 
 def ask(path: str, body: object = None) -> Any:
     """One request to the server's API."""
-    import urllib.request
-
-    data = None if body is None else json.dumps(body).encode()
-    url = f"{os.environ['PREFECT_API_URL']}{path}"
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=30) as reply:
-        return json.load(reply)
+    return asked(f"{os.environ['PREFECT_API_URL']}{path}", body)
