@@ -47,6 +47,9 @@ class Query:
         for name in canonical.find_all(exp.Identifier):
             name.set("this", name.name.lower())
             name.args["quoted"] = True
+        for literal in canonical.find_all(exp.Literal):
+            if not literal.is_string:
+                literal.set("this", literal.name.lower())
         # The parser keeps the case of these keywords.
         for node in canonical.find_all(exp.WindowSpec, exp.Var):
             for option, word in node.args.items():

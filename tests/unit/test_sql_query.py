@@ -111,6 +111,10 @@ def test_another_meaning_has_another_id(other: str) -> None:
     assert parse(other, "q.sql").id != parse(QUERY, "q.sql").id
 
 
+def test_a_number_is_the_same_in_either_case() -> None:
+    assert parse("SELECT 1.5E0 AS v", "q.sql").id == parse("SELECT 1.5e0 AS v", "q.sql").id
+
+
 def test_text_in_quotes_keeps_its_case_and_spaces() -> None:
     texts = ["'a  b'", "'A  b'", "'a b'", "'-- a'"]
     ids = {parse(f"SELECT {text} AS v", "q.sql").id for text in texts}
