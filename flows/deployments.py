@@ -230,14 +230,22 @@ def _trigger(trigger: Any, at: At, *, nested: bool) -> Iterator[Finding]:
 
 def _alone(raw: Mapping[str, Any]) -> Iterator[Finding]:
     """An automation that belongs to no deployment."""
+    from typing import get_args
     from uuid import UUID
 
+    from prefect.events.actions import ActionTypes
     from prefect.events.schemas.automations import AutomationCore
     from pydantic import ValidationError
 
     actions = raw.get("actions") or []
+    kinds = {model.model_fields["type"].default for model in get_args(ActionTypes)}
     for i, action in enumerate(actions):
-        if isinstance(action, dict) and action.get("type") == "run-deployment":
+        kind = action.get("type") if isinstance(action, dict) else None
+        if kind not in kinds:
+            # Prefect keeps it, for a server that may know it.
+            yield ("actions", i, "type"), f"unknown action {kind!r}", _meant(kind, kinds)
+            return
+        if kind == "run-deployment":
             remedy = "make it a trigger of the deployment in prefect.yaml"
             yield ("actions", i), "an action that runs a deployment", remedy
     # A webhook is named, and found on the server later.

@@ -201,7 +201,11 @@ def test_a_right_automation_has_no_problems(tmp_path: Path) -> None:
         ("name:", "nane:", "1: unknown key 'nane'; did you mean 'name'?"),
         ("  threshold:", "  thresold:", "7: unknown key 'thresold'; did you mean 'threshold'?"),
         ("payload:", "paylod:", "10: unknown key 'paylod'; did you mean 'payload'?"),
-        ("call-webhook", "call-webhok", "10: automation: actions.0"),
+        (
+            "call-webhook",
+            "call-webhok",
+            "10: unknown action 'call-webhok'; did you mean 'call-webhook'?",
+        ),
         ("posture: Reactive", "posture: Reactiv", "2: automation: trigger"),
         (
             '  match: {prefect.resource.id: "prefect.flow-run.*"}\n',
