@@ -134,11 +134,17 @@ def row_of(
     by: str,
     now: dt.datetime,
     gates: Mapping[str, str] | None = None,
+    decision: str | None = None,
 ) -> PromotionRow:
-    """One more move, after those so far."""
+    """One more move, after those so far.
+
+    Gates and decision are those of the version when not given.
+    """
     record = version.record
     start, end = window_of(record) if record else (None, None)
     verdicts = gates if gates is not None else judged(moves, version)
+    if decision is None:
+        decision = record.decision if record else ""
     return PromotionRow(
         promotion=_next_id(moves),
         domain=domain,
@@ -149,7 +155,7 @@ def row_of(
         kind=kind,
         because=because,
         by=by,
-        decision=record.decision if record else "",
+        decision=decision,
         window_start=start,
         window_end=end,
         gates=json.dumps(dict(verdicts)),

@@ -67,6 +67,7 @@ def move(
     because: str,
     by: str,
     gates: Mapping[str, str] | None = None,
+    decision: str | None = None,
     now: dt.datetime | None = None,
 ) -> Moved:
     """Give an alias to a version, with its reason in the ledger; the only way to do so.
@@ -81,6 +82,7 @@ def move(
         because: The reason.
         by: A person's word for himself, or ``gates``.
         gates: Gate → verdict and reason; those of the last judgement when not given.
+        decision: The decision that it follows; the one to train it when not given.
         now: When; now.
 
     Raises:
@@ -90,7 +92,9 @@ def move(
             write it.
     """
     with lake.alone(f"promotion-{version.name}"):
-        return _move(lake, registry, domain, version, alias, kind, because, by, gates, now)
+        return _move(
+            lake, registry, domain, version, alias, kind, because, by, gates, decision, now
+        )
 
 
 def _move(
@@ -103,6 +107,7 @@ def _move(
     because: str,
     by: str,
     gates: Mapping[str, str] | None = None,
+    decision: str | None = None,
     now: dt.datetime | None = None,
 ) -> Moved:
     name, book = version.name, Ledger(lake.storage)
@@ -110,7 +115,7 @@ def _move(
     told = _mended(book, domain, name, known)
     before = next((v.version for v in known if alias in v.aliases), 0)
     at = now or ledger.now()
-    row = row_of(told, domain, version, before, alias, kind, because, by, at, gates)
+    row = row_of(told, domain, version, before, alias, kind, because, by, at, gates, decision)
     if before == version.version and (alias != "champion" or _ours(known)):
         last = [one for one in told if (one.version, one.alias) == (before, alias)]
         if last:

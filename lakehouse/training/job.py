@@ -258,6 +258,7 @@ class _Task:
             because=f"{told}; waived: {', '.join(waived)}" if waived else told,
             by="gates",
             gates={g.name: f"{g.verdict}: {g.because}" for g in gates},
+            decision=self.order.decision,
             now=self.order.now,
         )
 

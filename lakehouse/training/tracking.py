@@ -127,11 +127,12 @@ def log_declaration(
         {
             "lakehouse.model": declaration.name,
             "lakehouse.domain": record.domain,
-            "lakehouse.decision": record.decision,
             "lakehouse.definition_id": record.definition_id,
             "lakehouse.feature_definition_id": record.feature_definition_id,
             "lakehouse.fingerprint": record.fingerprint,
             "lakehouse.watermark": record.watermark,
+            # Nobody decided on a training by hand.
+            **({"lakehouse.decision": record.decision} if record.decision else {}),
         }
     )
     mlflow.log_dict(declaration.model_dump(mode="json"), "declaration/declaration.json")

@@ -81,7 +81,7 @@ class Site:
             self.registry.give_alias("busy", number, "challenger")
         return number
 
-    def gates(self, number: int) -> promotion.Moved:
+    def gates(self, number: int, decision: str | None = None) -> promotion.Moved:
         return promotion.move(
             self.lake,
             self.registry,
@@ -91,6 +91,7 @@ class Site:
             kind="gates",
             because="all gates passed",
             by="gates",
+            decision=decision,
         )
 
     def promote(self, number: int | str, because: str = "better") -> promotion.Moved:
@@ -185,6 +186,14 @@ def test_one_evaluation_window_decides_one_promotion_by_gates(site: Site) -> Non
     end = promotion.window_of(site.record())[1]
     assert end is not None and promotion.attempts(versions, end) == 2
     assert promotion.judged_until(site.rows) == dt.datetime(2024, 4, 2, 4, tzinfo=dt.UTC)
+
+
+def test_a_judgement_names_the_decision_that_it_followed(site: Site) -> None:
+    """A version judged anew follows a later decision than the one that trained it."""
+    site.version(decision="to-train")
+    assert site.gates(1, "to-judge-anew").row.decision == "to-judge-anew"
+    site.version(decision="to-train-again")
+    assert site.promote(2).row.decision == "to-train-again"
 
 
 def test_a_clock_that_is_behind_does_not_change_the_order(
