@@ -23,8 +23,9 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.runtime import flow_run
-from prefect.states import Completed
+from prefect.states import Completed, Failed
 
 from flows import script
 
@@ -47,7 +48,7 @@ def reconcile(retries: int = 2, hours: int = 24) -> State[Any]:
     log = get_run_logger()
     project = [tag for tag in flow_run.get_tags() if tag.startswith("project:")]
     since = dt.datetime.now(dt.UTC) - dt.timedelta(hours=hours)
-    again, left = [], []
+    again, left, refused = [], [], []
     with get_client(sync_client=True) as client:
         tagged = DeploymentFilter(tags=DeploymentFilterTags(all_=project))
         for deployment in client.read_deployments(deployment_filter=tagged, limit=200):
@@ -58,14 +59,22 @@ def reconcile(retries: int = 2, hours: int = 24) -> State[Any]:
                 log.error("%s crashed %d times in a row", deployment.name, len(crashed))
                 left.append(deployment.name)
                 continue
-            made = _again(client, deployment, crashed[0])
+            try:
+                made = _again(client, deployment, crashed[0])
+            except (ObjectNotFound, PrefectHTTPStatusError):
+                # Parameters that no longer fit, say: the other deployments are begun all the same.
+                log.exception("%s could not be begun again", crashed[0].name)
+                refused.append(crashed[0].name)
+                continue
             log.info("%s crashed: begun again as %s", crashed[0].name, made.name)
             again.append(crashed[0].name)
     told = [
         *([f"begun again: {', '.join(again)}"] if again else []),
         *([f"crashed more than {retries} times in a row: {', '.join(left)}"] if left else []),
+        *([f"could not be begun again: {', '.join(refused)}; see the log"] if refused else []),
     ]
-    return Completed(message="; ".join(told) or "nothing has crashed")
+    message = "; ".join(told) or "nothing has crashed"
+    return Failed(message=message) if refused else Completed(message=message)
 
 
 def crashes(runs: Sequence[FlowRun]) -> list[FlowRun]:

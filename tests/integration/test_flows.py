@@ -419,6 +419,22 @@ def test_training(here: Server, tmp_path: Path) -> None:
     )
 
 
+def test_what_cannot_be_begun_again_keeps_nobody_from_it(here: Server) -> None:
+    """Two deployments' last runs crashed; one with parameters that its flow no longer takes."""
+    from flows.reconcile import reconcile
+
+    for name, parameters in (("elt/flights", {"domain": 1}), ("reconcile/crashed", {"retries": 1})):
+        deployment = here.ask(f"/deployments/name/{name}")["id"]
+        crashed = {"parameters": parameters, "state": {"type": "CRASHED"}, "name": name[:3]}
+        here.ask(
+            f"/deployments/{deployment}/create_flow_run",
+            crashed | {"enforce_parameter_schema": False},
+        )
+    state = reconcile(return_state=True)
+    assert state.is_failed()
+    assert state.message == "begun again: rec; could not be begun again: elt; see the log"
+
+
 def test_a_plain_script_needs_no_server_and_says_how_it_ended(tmp_path: Path) -> None:
     shop = Shop(tmp_path, ["bronze.orders", "silver.orders"])
     for layer in ("bronze", "silver"):
