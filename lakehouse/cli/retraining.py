@@ -165,7 +165,10 @@ def runs(run: str | None, domain: str | None, kind: str | None, last: int, as_js
     """The executions, or one RUN: code, times, engine, parameters, inputs and outputs."""
     from lakehouse import executions
 
-    found = executions.read(screen.lake(), run=run, domain=domain, kind=kind, last=last)
+    lake = screen.lake()
+    found = executions.read(lake, run=run, domain=domain, kind=kind, last=last)
+    if domain and not found:
+        lake.domain(domain)  # raises for one that is not declared
     if run and not found:
         raise CatalogError(f"show the run {run!r}", "no such run is recorded", "see 'lake runs'")
     if as_json:

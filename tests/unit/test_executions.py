@@ -31,3 +31,9 @@ def test_what_no_run_can_be_is_a_wrong_use(wrong: list[str], asked: CliRunner) -
 def test_no_runs_are_no_error(asked: CliRunner) -> None:
     assert "no run is recorded yet" in asked.invoke(runs, [], catch_exceptions=False).output
     assert "no such run" in asked.invoke(runs, ["--kind", "train"], catch_exceptions=False).output
+
+
+def test_a_domain_that_nobody_declares_is_an_error(asked: CliRunner) -> None:
+    with pytest.raises(CatalogError, match="nope"):
+        asked.invoke(runs, ["--domain", "nope"], catch_exceptions=False)
+    assert "no such run" in asked.invoke(runs, ["--domain", "shop"], catch_exceptions=False).output
