@@ -1,8 +1,10 @@
-"""Arguments of functions that engines read differently: patterns, formats, positions in texts."""
+"""Arguments of functions that engines read differently: patterns, formats, positions, zones."""
 
 from __future__ import annotations
 
+import functools
 import re
+import zoneinfo
 from collections.abc import Callable, Iterator
 
 from sqlglot import exp
@@ -110,6 +112,22 @@ def _pad(node: exp.Pad) -> Iterator[Problem]:
         yield node, "position", message, "write the padding as '…'"
 
 
+def _zone(node: exp.Anonymous) -> Iterator[Problem]:
+    if node.name.lower() not in ("from_utc_timestamp", "to_utc_timestamp"):
+        return
+    zone = node.expressions[-1]
+    if isinstance(zone, exp.Literal) and zone.name not in _zones():
+        message = (
+            f"the zone {zone.name!r}: short names, offsets and letter case are read differently"
+        )
+        yield node, "time-zone", message, "write Region/City as IANA does, or UTC"
+
+
+@functools.cache
+def _zones() -> frozenset[str]:
+    return frozenset(z for z in zoneinfo.available_timezones() if "/" in z or z == "UTC")
+
+
 def _text(node: exp.Expr) -> bool:
     return isinstance(node, exp.Literal) and node.is_string and bool(node.name)
 
@@ -126,4 +144,5 @@ RULES: tuple[
     ((exp.Left, exp.Right), _side),
     (exp.SplitPart, _part),
     (exp.Pad, _pad),
+    (exp.Anonymous, _zone),
 )

@@ -96,6 +96,8 @@ AGGREGATES = (
 REFUSED = (
     ("divisor", "i / j"),
     ("interval", "ts + INTERVAL (i) MINUTE"),
+    ("time-zone", "from_utc_timestamp(ts, 'america/new_york')"),
+    ("time-zone", "from_utc_timestamp(ts, '+05:30')"),
     ("mixed-types", "b = 1"),
     ("mixed-types", "sum(b) OVER ()"),
     ("float-to-int", "x // 2"),

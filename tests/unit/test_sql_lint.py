@@ -55,6 +55,24 @@ EXPRESSIONS = [
     # 1. Time
     ("ts AT TIME ZONE 'UTC'", "not-portable", "from_utc_timestamp(ts, zone)", "TIMESTAMPTZ"),
     ("timezone(zone, ts)", "not-portable", "to_utc_timestamp(ts, zone)", "TIMESTAMPTZ"),
+    (
+        "from_utc_timestamp(ts, 'EST')",
+        "time-zone",
+        "from_utc_timestamp(ts, 'America/New_York')",
+        "TIMESTAMPTZ",
+    ),
+    (
+        "to_utc_timestamp(ts, '+05:30')",
+        "time-zone",
+        "to_utc_timestamp(ts, 'Asia/Kolkata')",
+        "TIMESTAMPTZ",
+    ),
+    (
+        "to_utc_timestamp(ts, 'america/new_york')",
+        "time-zone",
+        "to_utc_timestamp(ts, 'UTC')",
+        "TIMESTAMPTZ",
+    ),
     ("date_diff('month', d, d)", "not-portable", "date_diff('day', d, d)", "BIGINT"),
     ("date_diff('day', ts, ts)", "date-arithmetic", "unix_seconds(ts) // 86400", "BIGINT"),
     ("d + INTERVAL '1' DAY", "date-arithmetic", "CAST(d + INTERVAL '1' DAY AS DATE)", "DATE"),
