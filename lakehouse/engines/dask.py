@@ -46,10 +46,18 @@ class DaskEngine:
 
     @property
     def slots(self) -> int:
-        """Threads of all workers."""
+        """Threads of all workers.
+
+        Raises:
+            EngineError: The scheduler does not answer, or no more.
+        """
         if not self.address:
             return self.threads
-        return max(1, sum(map(int, self.client.nthreads().values())))
+        client = self.client
+        try:
+            return max(1, sum(map(int, client.nthreads().values())))
+        except OSError as error:
+            raise self._unreachable(error) from error
 
     def _connect(self) -> Any:
         import dask
@@ -59,11 +67,7 @@ class DaskEngine:
             try:
                 return Client(self.address, timeout=_PATIENCE, set_as_default=False)
             except OSError as error:
-                raise EngineError(
-                    f"connect to the Dask scheduler {self.address}",
-                    str(error) or type(error).__name__,
-                    "start it ('dask scheduler'), correct LAKE_DASK_ADDRESS, or unset it",
-                ) from error
+                raise self._unreachable(error) from error
         # Its lines would go to whoever has set up the root logger (Prefect does).
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         # Memory is limited inside DuckDB, which spills; Dask's own limits would pause the threads.
@@ -79,6 +83,13 @@ class DaskEngine:
                 silence_logs=logging.CRITICAL,
             )
         return Client(cluster, set_as_default=False)
+
+    def _unreachable(self, error: OSError) -> EngineError:
+        return EngineError(
+            f"connect to the Dask scheduler {self.address}",
+            str(error) or type(error).__name__,
+            "start it ('dask scheduler'), correct LAKE_DASK_ADDRESS, or unset it",
+        )
 
     def stage(self, tasks: Sequence[Task]) -> Iterator[Staged]:
         """Stage every task; each comes when it is ready.

@@ -12,7 +12,8 @@ import pytest
 from figures import FIGURES, ROUNDS
 from killing import command, killed_build, open_shop, state
 
-from lakehouse.errors import LakehouseError
+from lakehouse.engines.dask import DaskEngine
+from lakehouse.errors import EngineError, LakehouseError
 
 pytestmark = pytest.mark.crash
 
@@ -100,3 +101,17 @@ def test_without_its_scheduler_a_build_ends_with_a_named_error(
     assert raised.value.remedy
     open_shop(tmp_path).build(engine="local")
     assert state(open_shop(tmp_path)) == faultless
+
+
+def test_a_scheduler_that_is_gone_is_named_when_it_is_asked_for_its_threads(
+    cluster: Cluster,
+) -> None:
+    engine = DaskEngine(cluster.address, 1)
+    try:
+        assert engine.slots >= 1
+        cluster.scheduler.kill()
+        cluster.scheduler.wait()
+        with pytest.raises(EngineError, match=cluster.address):
+            _ = engine.slots
+    finally:
+        engine.close()
