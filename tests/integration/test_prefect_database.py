@@ -31,6 +31,7 @@ def test_a_statement_that_found_the_file_locked_leaves_no_open_cursor(tmp_path: 
     The lock is one that only the server's thread would give back: it answers nobody for the 60
     seconds of its busy timeout.
     """
+    gc.collect()  # what other tests left is not meant
     file = tmp_path / "prefect.db"
     with sqlite3.connect(file, isolation_level=None) as holder:
         holder.execute("PRAGMA journal_mode = WAL")
