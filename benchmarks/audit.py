@@ -178,7 +178,7 @@ def _declarations() -> dict[str, str]:
 
 def _ours(folder: Path) -> tuple[Any, Task]:
     """Bronze as the kernel reads it, and the task that it is given."""
-    from lakehouse.build.table import task_of
+    from lakehouse.build.tasks import task_of
     from lakehouse.engines.inputs import mount
 
     common.warm()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakehouse.audit import literal, quote
 from lakehouse.build import Lake, Session
-from lakehouse.build.table import task_of
+from lakehouse.build.tasks import task_of
 from lakehouse.catalog import Table
 from lakehouse.comparison import differences
 from lakehouse.contract import Partition

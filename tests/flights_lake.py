@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from lakehouse import build as building
 from lakehouse import query, sample
 from lakehouse.build import BuildResult, Lake, Session
-from lakehouse.build.table import task_of
+from lakehouse.build.tasks import task_of
 from lakehouse.catalog import LAYERS, Domain, Table
 from lakehouse.comparison import differences
 from lakehouse.engines import kernel

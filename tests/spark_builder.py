@@ -38,7 +38,7 @@ class SparkBuilder:
 
     Args:
         root: The shop's folder.
-        options: Of the shop's settings.
+        options: Of the shop's settings; with ``portions`` each target is published by itself.
         environment: Further variables, for example keys.
         death: A point of ``dying_build`` or of this module, and at which passing.
     """
@@ -112,8 +112,11 @@ class SparkBuilder:
 def _serve(root: Path, options: dict[str, Any]) -> None:
     from racing_builder import OpenShop
 
+    from lakehouse.build import table, tasks
     from lakehouse.errors import LakehouseError
 
+    if options.pop("portions", False):
+        table._PORTION_S, tasks._SPREAD = 0.0, 0
     shop = OpenShop(root, **options)
     for line in sys.stdin:
         asked = json.loads(line)

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from lakehouse import audit, catalog, commit, ledger, sql
+from lakehouse import audit, commit, ledger
 from lakehouse import snapshot as snapshots
 from lakehouse.build.results import Blocked, Event, TableResult, of_commit
+from lakehouse.build.tasks import grouped, task_of
 from lakehouse.catalog import Table
-from lakehouse.engines.base import Argument, Function, Input, InputFile, Output, Staged, Task
-from lakehouse.engines.routing import cores
+from lakehouse.engines.base import Staged
 from lakehouse.errors import EngineError
 from lakehouse.ops import BuildRow
-from lakehouse.planning import Action, Pending, ReadFiles, Target
+from lakehouse.planning import Action, Pending, Target
 from lakehouse.snapshot import Snapshot
 from lakehouse.storage import Storage
 
@@ -29,18 +28,11 @@ __all__ = [
     "Audited",
     "Planned",
     "build_table",
-    "grouped",
     "plan_table",
     "stage_targets",
     "still_wanted",
-    "task_of",
 ]
 
-#: How much larger rows may be in memory than in their files, with what a window needs beside them.
-_GROWTH = 64
-#: Neighbours that one task builds even where each could have a slot of its own: two months that
-#: each look back one read three together, four apart, and DuckDB has the idle slot's threads.
-_TOGETHER = 2
 #: Seconds after which what is staged is published, though more is to come.
 _PORTION_S = 300.0
 
@@ -187,7 +179,7 @@ def stage_targets(
     """
     by_key = {t.key: t for t in targets}
     running = session.engine_for(engine)
-    groups = grouped(session, table, targets, running.slots)
+    groups = grouped(session, table, targets, running.slots, spreads=running.spreads)
     tasks = [task_of(session, table, group, len(groups), running.dialect) for group in groups]
     for done, staged in enumerate(running.stage(tasks), 1):
         one = Audited(table, by_key[staged.key], staged, _judge(session, table, staged))
@@ -246,135 +238,6 @@ def _hold(session: Session, one: Audited, engine: str) -> None:
     if one.target.actual is None:
         short = one.table.short
         session.absent[short] = session.absent.get(short, frozenset()) | {one.target.partition}
-
-
-def grouped(
-    session: Session, table: Table, targets: Sequence[Target], slots: int | None
-) -> list[list[Target]]:
-    """The targets of each task: those that one SELECT builds as each alone would be.
-
-    Args:
-        session: The run.
-        table: The targets' table.
-        targets: What is to be built of it.
-        slots: How many tasks run side by side; None where one is spread by its engine. Elsewhere
-            only neighbours that read the same files are one task: a year of months with a
-            lookback of one reads eleven months once instead of twice.
-    """
-    timed = all(any(read.lower for read in t.reads) for t in targets)
-    if table.code is not None or catalog.narrow_references(session.domain, table):
-        # Nothing is known of a function, and a key may be looked for in part of a table: each
-        # target sees just what its partition reads.
-        return [[target] for target in targets]
-    if slots is None and (timed or _carried(session, table)):
-        return [list(targets)]
-    if slots is None or not timed or table.contract.lake.rows is not None:
-        return [[target] for target in targets]
-    longest = max(_TOGETHER, math.ceil(len(targets) / slots))
-    largest = session.lake.settings.worker_memory / _GROWTH
-    groups: list[list[Target]] = []
-    read: set[str] = set()
-    for target in sorted(targets, key=lambda t: t.key):
-        files = {f"{r.table}/{file.path}" for r in target.reads for file in r.files}
-        last = groups[-1] if groups else []
-        wide = sum(t.bytes for t in last) + target.bytes > largest
-        if not last or len(last) == longest or wide or read.isdisjoint(files):
-            groups.append([])
-        groups[-1].append(target)
-        read = files
-    return groups
-
-
-def _carried(session: Session, table: Table) -> bool:
-    """Whether a row's partition is that of the input row which it is made of."""
-    part = table.contract.lake.partition
-    if part is None or table.query is None:
-        return False
-    inputs = catalog.sql_inputs(session.domain, table)
-    sources = sql.lineage(table.query, inputs).get(part.column, frozenset())
-    return bool(sources) and all(
-        column == part.column and inputs[name].partition == column for name, column in sources
-    )
-
-
-def task_of(
-    session: Session,
-    table: Table,
-    targets: Sequence[Target],
-    beside: int,
-    dialect: sql.Dialect = "duckdb",
-) -> Task:
-    """Everything that staging some targets of a table together needs.
-
-    Args:
-        session: The run.
-        table: The targets' table.
-        targets: What is to be built; one, where a batch is landed.
-        beside: How many tasks run with it; alone, it may use every core.
-        dialect: The engine's SQL.
-    """
-    lake, at_once = session.lake, cores(session.lake.settings)
-    first = targets[0]
-    return Task(
-        table=table.name,
-        outputs=tuple(Output(t.key, t.partition, t.wanted) for t in targets),
-        contract=table.contract,
-        storage=lake.place(table),
-        sql=_select(session, table, dialect),
-        function=_function(session, table),
-        inputs=tuple(
-            _input(session, reads) for reads in zip(*(t.reads for t in targets), strict=True)
-        ),
-        batch=first.batch,
-        landing=lake.landing_of(session.domain.name) if first.batch else None,
-        rows_from=table.contract.lake.rows.from_ if table.contract.lake.rows else None,
-        reaches=any(r.lower is not None for r in first.reads if r.table in table.made_of),
-        memory=int(lake.settings.worker_memory),
-        threads=max(1, at_once // min(beside, at_once)),
-    )
-
-
-def _select(session: Session, table: Table, dialect: sql.Dialect) -> str:
-    if table.query is None:
-        return ""
-    inputs = catalog.sql_inputs(session.domain, table)
-    return sql.select(table.query, table.contract.types, dialect, inputs)
-
-
-def _function(session: Session, table: Table) -> Function | None:
-    if table.code is None:
-        return None
-    known = catalog.sql_inputs(session.domain, table)
-    passed = tuple(
-        Argument(name, read, tuple(filter(None, (*known[read].key, known[read].partition))))
-        if known[read].key
-        else Argument(name, read)
-        for name, read in table.arguments.items()
-    )
-    return Function(table.code, passed)
-
-
-def _input(session: Session, reads: Sequence[ReadFiles]) -> Input:
-    """What several targets read of one table, together."""
-    table = session.domain.tables[reads[0].table]
-    part = table.contract.lake.partition
-    # Lineage columns are bronze's; what silver carries of them says nothing about a row.
-    types = {
-        name: kind
-        for name, kind in table.contract.types.items()
-        if table.landed or not name.startswith("_")
-    }
-    files = dict.fromkeys(InputFile(f.path, f.partition) for read in reads for f in read.files)
-    return Input(
-        name=reads[0].table,
-        storage=session.lake.place(table),
-        types=types,
-        partition_column=part.column if part else None,
-        files=tuple(files),
-        event=part.event if part else None,
-        version=reads[0].version,
-        lower=min((read.lower for read in reads if read.lower is not None), default=None),
-    )
 
 
 # --- what the ledger is told --------------------------------------------------------------------

@@ -246,14 +246,16 @@ class Engine(Protocol):
     Attributes:
         name: In settings, contracts and the ledger.
         dialect: The SQL that its tasks hold.
+        spreads: Whether each task is spread over all slots; else each has one.
     """
 
     name: str
     dialect: Dialect
+    spreads: bool
 
     @property
-    def slots(self) -> int | None:
-        """How many tasks run side by side; None where each is spread by the engine itself."""
+    def slots(self) -> int:
+        """How many tasks run side by side, or parts of one."""
         ...
 
     def stage(self, tasks: Sequence[Task]) -> Iterator[Staged]:

@@ -30,6 +30,7 @@ class DaskEngine:
 
     name = "dask"
     dialect: Dialect = "duckdb"
+    spreads = False
 
     def __init__(self, address: str, threads: int) -> None:
         self.address, self.threads = address, threads

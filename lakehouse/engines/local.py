@@ -16,7 +16,8 @@ class LocalEngine:
 
     name = "local"
     dialect: Dialect = "duckdb"
-    slots: int | None = 1
+    spreads = False
+    slots = 1
 
     def stage(self, tasks: Sequence[Task]) -> Iterator[Staged]:
         """Stage every task in turn; see :class:`lakehouse.engines.base.Engine`."""

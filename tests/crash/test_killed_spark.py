@@ -180,6 +180,23 @@ def test_a_driver_killed_at_a_point(
     assert before <= live(shop)
 
 
+@LONG
+def test_a_driver_killed_in_a_backfill_keeps_what_it_published(
+    tmp_path: Path, faultless: tuple[object, ...]
+) -> None:
+    shop = open_shop(tmp_path)
+    shop.build("silver.orders")
+    with SparkBuilder(tmp_path, {"portions": True}, death=("staged on Spark", 2)) as doomed:
+        doomed.ask(tables=["gold.daily"])
+        assert doomed.died() == -signal.SIGKILL, doomed.printed.read_text()[-3000:]
+    FIGURES["Spark drivers killed: in a backfill"] += 1
+    first = {file.partition for file in shop.snapshot("gold.daily").files}
+    assert len(first) == 1
+    assert first.isdisjoint(key for table, key in shop.todo("gold.daily") if table == "gold.daily")
+    goes_on(shop, "spark")
+    assert state(shop) == faultless
+
+
 class Cluster:
     """A standalone master and worker, in a state folder of their own."""
 

@@ -10,7 +10,7 @@ from shop import CUSTOMERS, FEBRUARY, JANUARY, TABLES, Shop, contract
 
 from lakehouse import query
 from lakehouse import snapshot as snapshots
-from lakehouse.build import BuildResult
+from lakehouse.build import BuildResult, table, tasks
 from lakehouse.errors import EngineError
 
 pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("spark"), pytest.mark.timeout(900)]
@@ -64,6 +64,29 @@ def test_one_engine_goes_on_where_the_other_stopped(
         assert sorted((tuple(row.values()) for row in at.to_pylist()), key=repr) == before
 
 
+def test_a_backfill_is_published_in_portions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Dask, so that one that is killed goes on from there."""
+    monkeypatch.setattr(tasks, "_SPREAD", 0)
+    monkeypatch.setattr(table, "_PORTION_S", 0.0)
+    shop = Shop(tmp_path)
+    land(shop)
+    shop.build("silver.orders")
+    shop.build("gold.daily", engine="spark")
+    told = [(b["key"], b["version"]) for b in shop.builds() if b["table"] == "shop.gold.daily"]
+    assert [version for _, version in told] == list(range(1, len(told) + 1))
+    assert len(told) > 2
+    monkeypatch.undo()
+    once = Shop(tmp_path / "once")
+    land(once)
+    once.build("silver.orders")
+    once.build("gold.daily", engine="spark")
+    assert once.snapshot("gold.daily").version == 1
+    rows = "FROM gold.daily ORDER BY ALL"
+    assert shop.rows(rows) == once.rows(rows)
+
+
 def land(shop: Shop) -> None:
     # A month of which nothing is left leaves a file without rows.
     shop.edit("silver/orders.yaml", "rows:", "max_quarantined: 1\n    rows:")
@@ -107,8 +130,8 @@ def test_sql_that_fails_names_its_file(tmp_path: Path) -> None:
     assert shop.snapshot("silver.customers").exists is False
 
 
-def test_a_path_with_a_space_and_a_percent_sign(tmp_path: Path) -> None:
-    shop = Shop(tmp_path / "my 100% lake", ["bronze.customers", "silver.customers"])
+def test_a_path_with_a_space_a_percent_sign_and_a_pattern(tmp_path: Path) -> None:
+    shop = Shop(tmp_path / "my [100%] {lake}*", ["bronze.customers", "silver.customers"])
     shop.customers("all", *CUSTOMERS, (None, "NO"))
     shop.build(engine="spark")
     assert shop.snapshot("silver.customers").rows == len(CUSTOMERS)

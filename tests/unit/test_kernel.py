@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from shop import FEBRUARY, JANUARY, MARCH, Shop
 
-from lakehouse.build.table import grouped, task_of
+from lakehouse.build.tasks import grouped, task_of
 from lakehouse.engines import kernel
 from lakehouse.engines.base import Staged, Task
 from lakehouse.errors import EngineError
@@ -177,7 +177,9 @@ class TestNeighbours:
         shop.build("silver.orders")
         return shop
 
-    def groups(self, shop: Shop, slots: int | None, **settings: object) -> list[list[str]]:
+    def groups(
+        self, shop: Shop, slots: int, *, spreads: bool = False, **settings: object
+    ) -> list[list[str]]:
         session = shop.session()
         session.lake = replace(
             session.lake, settings=session.lake.settings.model_copy(update=settings)
@@ -185,7 +187,8 @@ class TestNeighbours:
         table = session.domain.tables["gold.daily"]
         seen = session.read([*table.reads, table.short])
         targets = session.targets(table, {}, seen)
-        return [[t.key for t in group] for group in grouped(session, table, targets, slots)]
+        groups = grouped(session, table, targets, slots, spreads=spreads)
+        return [[t.key for t in group] for group in groups]
 
     def test_those_that_share_files_are_one_task(self, daily: Shop) -> None:
         months = ["2026-01-01", "2026-02-01", "2026-03-01"]
@@ -193,6 +196,16 @@ class TestNeighbours:
         assert self.groups(daily, 2) == [months[:2], months[2:], ["2026-06-01"]]
         assert self.groups(daily, 8) == [months[:2], months[2:], ["2026-06-01"]]
         assert self.groups(daily, 1, worker_memory=1000) == [[m] for m in (*months, "2026-06-01")]
+
+    def test_an_engine_that_spreads_a_task_gets_some_minutes_of_work_at_once(
+        self, daily: Shop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        months = ["2026-01-01", "2026-02-01", "2026-03-01", "2026-06-01"]
+        assert self.groups(daily, 2, spreads=True) == [months]
+        silver = sum(file.size for file in daily.snapshot("silver.orders").files)
+        monkeypatch.setattr("lakehouse.build.tasks._SPREAD", silver)
+        assert [len(g) for g in self.groups(daily, 1, spreads=True)] == [2, 2]
+        assert self.groups(daily, 8, spreads=True) == [months]
 
     def test_together_they_are_what_each_is_alone(self, daily: Shop) -> None:
         session = daily.session()

@@ -24,6 +24,8 @@ __all__ = ["SparkEngine"]
 #: Spark 4.2 loses columns by it where a CTE is joined and united with itself (flight_features);
 #: what it would have removed costs nothing.
 _EXCLUDED = "org.apache.spark.sql.catalyst.optimizer.RemoveRedundantAliases"
+#: Tasks in one place that each core is given at once; what they staged can be published then.
+_WAVES = 16
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
@@ -37,8 +39,7 @@ class SparkEngine:
 
     name = "spark"
     dialect: Dialect = "spark"
-    #: A task is spread by Spark itself: it gets all targets that may be built together.
-    slots: int | None = None
+    spreads = True
 
     def __init__(self, settings: Settings, storage: Storage) -> None:
         self.settings, self.storage = settings, storage
@@ -54,21 +55,27 @@ class SparkEngine:
             made.conf.set("spark.sql.optimizer.excludedRules", _EXCLUDED)
             return made
 
+    @property
+    def slots(self) -> int:
+        """Cores of all executors, as far as they have come; of a new cluster at least two."""
+        return self.session.sparkContext.defaultParallelism
+
     def stage(self, tasks: Sequence[Task]) -> Iterator[Staged]:
         """Stage every task; see :class:`lakehouse.engines.base.Engine`.
 
         Raises:
             EngineError: Executors were lost again and again, or the SQL failed.
         """
-        yield from self._spread([task for task in tasks if task.in_one_place])
+        in_one_place = [task for task in tasks if task.in_one_place]
+        at_once = _WAVES * self.slots
+        for first in range(0, len(in_one_place), at_once):
+            yield from self._spread(in_one_place[first : first + at_once])
         for task in tasks:
             if not task.in_one_place:
                 yield from staging.stage(self.session, task)
 
     def _spread(self, tasks: Sequence[Task]) -> Iterator[Staged]:
         """Landing files by the one reader, Python tables by their function, on the executors."""
-        if not tasks:
-            return
         context = self.session.sparkContext
         what = "batches landed" if tasks[0].batch else "targets by Python"
         context.setJobDescription(f"{tasks[0].table}: {len(tasks)} {what}")

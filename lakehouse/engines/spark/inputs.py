@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import sqlglot
@@ -14,7 +14,7 @@ from lakehouse.engines.base import Input
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-__all__ = ["mount", "over_views", "quote", "view"]
+__all__ = ["mount", "over_views", "quote", "schema", "view"]
 
 
 def quote(name: str) -> str:
@@ -45,7 +45,7 @@ def mount(spark: SparkSession, one: Input) -> None:
     """An input as a temporary view: its columns, at its version, of its partitions."""
     if not one.files:
         # No partition matters: the table may not even be there.
-        spark.createDataFrame([], _schema(one)).createOrReplaceTempView(view(one.name))
+        spark.createDataFrame([], schema(one.types)).createOrReplaceTempView(view(one.name))
         return
     read = spark.read.format("delta").option("versionAsOf", one.version)
     frame = read.load(one.storage.spark_uri()).select(*map(quote, one.types))
@@ -70,12 +70,12 @@ def _cut(frame: DataFrame, one: Input) -> DataFrame:
     return frame
 
 
-def _schema(one: Input) -> str:
-    return ", ".join(f"{quote(name)} {spark_type(kind)}" for name, kind in one.types.items())
+def schema(types: Mapping[str, str]) -> str:
+    """Columns and their DuckDB types as Spark declares them."""
+    return ", ".join(f"{quote(name)} {_type(kind)}" for name, kind in types.items())
 
 
-def spark_type(kind: str) -> str:
-    """A column's type in Spark's words."""
+def _type(kind: str) -> str:
     if kind.endswith("[]"):
-        return f"ARRAY<{spark_type(kind.removesuffix('[]'))}>"
+        return f"ARRAY<{_type(kind.removesuffix('[]'))}>"
     return {"VARCHAR": "STRING", "INTEGER": "INT", "TIMESTAMPTZ": "TIMESTAMP"}.get(kind, kind)

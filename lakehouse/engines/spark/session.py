@@ -210,9 +210,12 @@ def _defaults(settings: Settings, where: str) -> dict[str, str]:
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         # Partitions of a shuffle become as many as its bytes ask for, not one per core.
         "spark.sql.adaptive.coalescePartitions.parallelismFirst": "false",
+        # A run of some tables compiles more than the 100 classes that are kept, so that the next
+        # would compile them, and the JVM what they hold, all over again.
+        "spark.sql.codegen.cache.maxEntries": "2000",
         # 50 tasks for the log of each table, and 10,000 for its listings, cost more than they do.
         "spark.databricks.delta.snapshotPartitions": "2",
-        "spark.sql.sources.parallelPartitionDiscovery.parallelism": "4",
+        "spark.sql.sources.parallelPartitionDiscovery.parallelism": "16",
     }
     if settings.spark_events:
         made |= {
