@@ -17,6 +17,7 @@ from urllib.parse import unquote
 from lakehouse import sealed
 from lakehouse import snapshot as snapshots
 from lakehouse.engines.base import StagedFile
+from lakehouse.engines.writer import PARQUET, ROW_GROUP
 from lakehouse.errors import CommitError
 from lakehouse.sealed import Member
 from lakehouse.snapshot import File
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["Statistics", "merged", "remainder", "rewrite", "statistics"]
-
-_ROW_GROUP = 250_000
 
 
 @dataclass(frozen=True)
@@ -213,10 +212,10 @@ def _write(
     listed = schema.with_metadata(sealed.footer(members)) if members else schema
     rows = 0
     with filesystem.open_output_stream(target) as sink:
-        with pq.ParquetWriter(sink, listed, compression="zstd") as writer:
+        with pq.ParquetWriter(sink, listed, **PARQUET) as writer:
             for table in _chunks(_batches(filesystem, paths, schema, keep), schema):
                 rows += table.num_rows
-                writer.write_table(table.cast(listed), row_group_size=_ROW_GROUP)
+                writer.write_table(table.cast(listed), row_group_size=ROW_GROUP)
         written = int(sink.tell())
     stored = filesystem.get_file_info(target).size
     if stored != written:
@@ -245,7 +244,7 @@ def _batches(
     wanted = None if keep is None else pc.field("_batch").isin(list(keep))
     for path in paths:
         with filesystem.open_input_file(path) as stream:
-            for read in pq.ParquetFile(stream).iter_batches(_ROW_GROUP):
+            for read in pq.ParquetFile(stream).iter_batches(ROW_GROUP):
                 if lost := set(read.schema.names) - set(schema.names):
                     raise OSError(f"{path} has {', '.join(sorted(lost))}, which others have not")
                 batch = read if wanted is None else read.filter(wanted)
@@ -265,7 +264,7 @@ def _chunks(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa
     held: list[pa.RecordBatch] = []
     for batch in batches:
         held.append(batch)
-        if sum(one.num_rows for one in held) >= _ROW_GROUP:
+        if sum(one.num_rows for one in held) >= ROW_GROUP:
             yield pa.Table.from_batches(held, schema)
             held = []
     if held:

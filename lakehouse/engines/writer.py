@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -21,12 +22,24 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-__all__ = ["QUARANTINE_COLUMNS", "Writer", "bounded", "measured", "quarantine_of", "statistic"]
+__all__ = [
+    "PARQUET",
+    "QUARANTINE_COLUMNS",
+    "ROW_GROUP",
+    "Writer",
+    "bounded",
+    "measured",
+    "quarantine_of",
+    "statistic",
+]
 
 #: What a quarantine table has besides its table's columns, with DuckDB types.
 QUARANTINE_COLUMNS = {"_violations": "VARCHAR[]", "_build": "VARCHAR", "_raw": "VARCHAR"}
 
-_ROW_GROUP = 250_000
+#: How rows are written. A dictionary of more than 64 KiB is given up: where values hardly repeat it
+#: costs time and bytes, and few columns of a partition ever reach Arrow's own limit of 1 MiB.
+PARQUET: Mapping[str, Any] = {"compression": "zstd", "dictionary_pagesize_limit": 64 * 1024}
+ROW_GROUP = 250_000
 _LONGEST_STRING_STATISTIC = 64
 
 
@@ -193,9 +206,9 @@ def _write(
     if isinstance(filesystem, pyarrow.fs.LocalFileSystem):
         filesystem.create_dir(path.rsplit("/", 1)[0], recursive=True)
     rows = 0
-    reader = con.sql(query).to_arrow_reader(_ROW_GROUP)
+    reader = con.sql(query).to_arrow_reader(ROW_GROUP)
     with filesystem.open_output_stream(path) as sink:
-        with pq.ParquetWriter(sink, reader.schema, compression="zstd") as writer:
+        with pq.ParquetWriter(sink, reader.schema, **PARQUET) as writer:
             for batch in reader:
                 rows += batch.num_rows
                 writer.write_batch(batch)

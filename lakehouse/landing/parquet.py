@@ -96,7 +96,7 @@ def _decoded(column: Column) -> int:
 
 
 def _records(table: pa.Table, whole: pa.Table, shape: Shape) -> Records:
-    rows = pa.array(range(1, table.num_rows + 1), pa.int64())
+    rows = pa.array(np.arange(1, table.num_rows + 1), pa.int64())
 
     def raw(i: int) -> str:
         record = {name: _shown(whole[j], i) for j, name in enumerate(whole.column_names)}
@@ -118,7 +118,7 @@ def _without_nul(records: Records) -> Records:
     table = records.table
     found = np.zeros(table.num_rows, np.bool_)
     for column in table.columns:
-        if column.type == pa.string():
+        if column.type == pa.string() and _may_hold_nul(column):
             here: Any = pc.match_substring(column, "\0")
             found |= here.fill_null(pa.scalar(value=False)).to_numpy()
     if records.quarantine or not found.any():
@@ -132,6 +132,14 @@ def _without_nul(records: Records) -> Records:
         [Reject(i + 1, records.raw(i), ("nul_byte",)) for i in bad],
         None,
         records.warnings,
+    )
+
+
+def _may_hold_nul(column: Column) -> bool:
+    """Whether some byte of the texts is 0; of a slice, those around it are looked at too."""
+    texts = (chunk.buffers()[2] for chunk in column.chunks)
+    return any(
+        text is not None and not np.frombuffer(memoryview(text), np.uint8).all() for text in texts
     )
 
 
