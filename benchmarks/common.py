@@ -49,6 +49,7 @@ __all__ = [
     "row",
     "scratch",
     "session_of",
+    "spark_here",
     "warm",
 ]
 
@@ -176,13 +177,23 @@ def lake_at(folder: Path, domains: Path = ROOT / "jobs", landing: Path | None = 
     )
 
 
-def session_of(lake: Lake) -> Session:
-    """A run over its only domain, the Dask workers started."""
+def session_of(lake: Lake, engine: str = "dask") -> Session:
+    """A run over its only domain, its engine started: Dask's workers, or a JVM."""
     from lakehouse.build import Session
 
-    session = Session(lake, lake.domain(None))
-    _ = session.engine_for("dask").client  # type: ignore[attr-defined]
+    session = Session(lake, lake.domain(None), engine=engine)
+    running = session.engine_for(engine)
+    if engine == "spark":
+        running.session.sql("SELECT 1").collect()  # type: ignore[attr-defined]
+    else:
+        _ = running.client  # type: ignore[attr-defined]
     return session
+
+
+def spark_here() -> None:
+    """Let Spark run on the cores of this machine, with the project's archives."""
+    os.environ.setdefault("LAKE_SPARK_MASTER", f"local[{os.cpu_count()}]")
+    os.environ.setdefault("LAKE_SPARK_JARS", str(ROOT / ".lake" / "jars"))
 
 
 def connect(spill: Path, memory: str) -> object:

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,7 +35,6 @@ from benchmarks import common, peers, tpch
 
 if TYPE_CHECKING:
     from lakehouse.build import Session
-    from lakehouse.lake import Lake
 
 _MODULE = "benchmarks.lineitem"
 _PEERS = ("duckdb", "pyspark", "dataframe")
@@ -74,7 +72,7 @@ def ours(folder: Path, landing: Path, engine: str) -> None:
     """Build whatever is not as it should be."""
     common.warm()
     lake = common.lake_at(folder, tpch.DOMAINS, landing)
-    session = _started(lake, engine)
+    session = common.session_of(lake, engine)
     common.measure_tree(lambda: _built(session))
 
 
@@ -83,26 +81,14 @@ def change(folder: Path, landing: Path, engine: str) -> None:
     common.warm()
     lake = common.lake_at(folder, tpch.DOMAINS, landing)
     with tpch.one_row_fewer(landing, "1995-06"):
-        session = _started(lake, engine)
+        session = common.session_of(lake, engine)
         began = time.perf_counter()
         _built(session)
         first = time.perf_counter() - began
         session.close()
         with tpch.one_row_fewer(landing, "1995-09"):
-            session = _started(lake, engine)
+            session = common.session_of(lake, engine)
             common.measure_tree(lambda: {"first": first, **_built(session)})
-
-
-def _started(lake: Lake, engine: str) -> Session:
-    from lakehouse.build import Session
-
-    session = Session(lake, lake.domain(None), engine=engine)
-    running = session.engine_for(engine)
-    if engine == "spark":
-        running.session.sql("SELECT 1").collect()  # type: ignore[attr-defined]
-    else:
-        _ = running.client  # type: ignore[attr-defined]
-    return session
 
 
 def _built(session: Session) -> dict[str, float]:
@@ -219,8 +205,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="a folder to go on in")
     parser.add_argument("--landing", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    os.environ.setdefault("LAKE_SPARK_MASTER", f"local[{os.cpu_count()}]")
-    os.environ.setdefault("LAKE_SPARK_JARS", str(common.ROOT / ".lake" / "jars"))
+    common.spark_here()
     if asked.run in _PEERS:
         peer(asked.folder, asked.landing, asked.run, asked.memory)
     elif asked.run:

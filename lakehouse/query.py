@@ -118,7 +118,9 @@ def _named(sql: str) -> set[str]:
         parsed = sqlglot.parse(sql, read="duckdb")
     except SqlglotError as error:
         first = error.errors[0] if isinstance(error, ParseError) and error.errors else None
-        found = f"line {first['line']}: {first['description']}" if first else str(error)[:300]
+        found = str(error)[:300]
+        if first:
+            found = f"line {first['line']}, near {first['highlight']!r}: {first['description']}"
         raise CatalogError("run the query", found, "correct the SQL") from error
     tables = (t for tree in parsed if tree for t in tree.find_all(exp.Table) if t.db)
     return {".".join(part.name for part in t.parts) for t in tables}

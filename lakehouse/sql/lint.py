@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from lakehouse.errors import SqlError
+from lakehouse.sql.bound import check_bound
 from lakehouse.sql.finding import Finding
 from lakehouse.sql.orders import check_orders
 from lakehouse.sql.problem import Problem
@@ -36,7 +37,7 @@ def lint(
 
     Returns:
         Findings in the order of the file; none when the query is in the portable subset. Types
-        are judged only when the words and columns are right.
+        are judged only when the words and columns are right, and DuckDB's own binder is asked last.
     """
     problems = list(check_text(query))
     if not problems:
@@ -53,7 +54,7 @@ def lint(
             *_columns(query, tree.named_selects, output, layer),
         ]
     found = {_finding(query, problem) for problem in problems}
-    return tuple(sorted(found))
+    return tuple(sorted(found or check_bound(query, inputs, output)))
 
 
 def _columns(

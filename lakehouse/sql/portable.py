@@ -56,6 +56,7 @@ EXPRESSIONS: tuple[str, ...] = (
     *("CAST(d + INTERVAL '1' YEAR AS DATE)", "ts - i * INTERVAL '1' MONTH"),
     *("ts + i * INTERVAL '1' MINUTE", "ts + INTERVAL '30' SECOND", "ts - INTERVAL '1' WEEK"),
     *("date_diff('day', DATE '2013-01-01', d)", "unix_seconds(ts)", "unix_micros(ts)"),
+    *("unix_seconds(d)", "unix_micros(d)"),
     *("make_date(2013, 2, i % 10 + 15)", "make_timestamp(2013, 1, 1, 5, 15, 7.25)"),
     *("strptime('2013-01-05 04:03', '%Y-%m-%d %H:%M')", "strptime('5/1/2013', '%d/%m/%Y')"),
     *("strftime(ts, '%Y-%m-%d %H:%M:%S')", "strftime(d, '%Y%m%d')"),

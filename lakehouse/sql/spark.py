@@ -187,6 +187,12 @@ def _length(node: exp.Length) -> exp.Expr:
     return exp.ArraySize(this=node.this) if array else node
 
 
+def _since_1970(node: exp.UnixSeconds | exp.UnixMicros) -> exp.Expr:
+    if family(node.this) == "date":
+        node.set("this", exp.cast(node.this, "TIMESTAMPTZ"))
+    return node
+
+
 def _anonymous(node: exp.Anonymous) -> exp.Expr:
     if node.name.lower() != "url_encode":
         return node
@@ -209,5 +215,6 @@ _RULES: tuple[tuple[type[exp.Expr] | tuple[type[exp.Expr], ...], Callable[..., e
     (exp.Concat, _concat),
     ((exp.RegexpExtract, exp.RegexpLike, exp.RegexpReplace), _pattern),
     (exp.Length, _length),
+    ((exp.UnixSeconds, exp.UnixMicros), _since_1970),
     (exp.Anonymous, _anonymous),
 )

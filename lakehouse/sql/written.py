@@ -28,7 +28,18 @@ def check_text(query: Query) -> Iterator[Problem]:
         for kind, rule in _RULES:
             if isinstance(node, kind):
                 yield from rule(node)
+    yield from _ctes(query.ast)
     yield from _outermost(query.ast)
+
+
+def _ctes(tree: exp.Expr) -> Iterator[Problem]:
+    """For Spark all are moved to the top, where each has one meaning."""
+    seen: set[str] = set()
+    for cte in tree.find_all(exp.CTE):
+        name = cte.alias.lower()
+        if name in seen:
+            yield cte, "not-portable", f"two CTEs {name!r}", "give each its own name"
+        seen.add(name)
 
 
 def _forms(node: exp.Expr) -> Iterator[Problem]:

@@ -19,6 +19,11 @@ from lakehouse.storage import Storage
         ("SELECT 'bronze.orders' FROM bronze.orders", "SELECT 'bronze.orders' FROM _bronze_orders"),
         (r"SELECT 'it\'s bronze.orders'", r"SELECT 'it\'s bronze.orders'"),
         ("SELECT '' || bronze.orders.a || ''", "SELECT '' || bronze.orders.a || ''"),
+        # A column, behind an alias.
+        (
+            "SELECT EXTRACT(YEAR FROM bronze.orders) FROM a.b AS bronze JOIN bronze.orders AS o",
+            "SELECT EXTRACT(YEAR FROM bronze.orders) FROM a.b AS bronze JOIN _bronze_orders AS o",
+        ),
     ],
 )
 def test_a_table_is_its_view_and_a_text_is_itself(tmp_path: Path, text: str, made: str) -> None:

@@ -186,6 +186,11 @@ EXPRESSIONS = [
     ("i = '7'", "mixed-types", "d >= '2013-01-01'", "BOOLEAN"),
     ("CASE WHEN b THEN i ELSE s END", "mixed-types", "CASE WHEN b THEN i ELSE x END", "DOUBLE"),
     ("coalesce(s, i)", "mixed-types", "coalesce(s, CAST(i AS VARCHAR))", "VARCHAR"),
+    # What DuckDB's binder knows
+    ("b + 1", "binder", "CAST(b AS INTEGER) + 1", "INTEGER"),
+    ("length(i)", "binder", "length(CAST(i AS VARCHAR))", "BIGINT"),
+    ("count(DISTINCT i, j)", "binder", "count(DISTINCT i)", "BIGINT"),
+    ("string_agg(s, s ORDER BY s)", "binder", "string_agg(s, ',' ORDER BY s)", "VARCHAR"),
     # Comparisons of comparisons
     ("b = i BETWEEN 1 AND 3", "not-portable", "b = (i BETWEEN 1 AND 3)", "BOOLEAN"),
     ("b = b IN (true)", "not-portable", "b = (b IN (true))", "BOOLEAN"),
@@ -251,6 +256,12 @@ def test_expression(refused: str, code: str, accepted: str, kind: str) -> None:
     assert findings(accepted, kind or "TIMESTAMPTZ") == ()
 
 
+def test_duckdb_s_own_words_and_place() -> None:
+    (found,) = findings("WITH a AS (SELECT b FROM silver.t)\nSELECT\n  upper(b) AS v\nFROM a")
+    assert (found.line, found.column, found.code) == (3, 3, "binder")
+    assert "upper(BOOLEAN)" in found.message
+
+
 V = {"v": "VARCHAR"}
 # refused, its code, accepted instead (None: nothing replaces it)
 SELECTS = [
@@ -296,6 +307,11 @@ SELECTS = [
         ),
     ),
     ("SELECT code AS v FROM silver.dim UNION ALL BY NAME SELECT s AS v FROM silver.t", None, None),
+    (
+        "WITH a AS (WITH a AS (SELECT s FROM silver.t) SELECT s FROM a) SELECT s AS v FROM a",
+        "not-portable",
+        "WITH a AS (WITH b AS (SELECT s FROM silver.t) SELECT s FROM b) SELECT s AS v FROM a",
+    ),
     ("SELECT s AS v FROM silver.t GROUP BY ROLLUP (s)", "not-portable", None),
     (
         "SELECT DISTINCT ON (s) s AS v FROM silver.t",

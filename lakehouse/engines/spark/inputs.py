@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import sqlglot
-from sqlglot.tokenizer_core import TokenType
+from sqlglot import exp
 
 from lakehouse.audit import literal
 from lakehouse.engines.base import Input
@@ -28,16 +28,16 @@ def view(name: str) -> str:
 
 
 def over_views(text: str, inputs: Sequence[Input]) -> str:
-    """SQL that reads the views of its inputs. Its columns are qualified by aliases."""
+    """Spark's SQL, which reads the views of its inputs in the place of ``layer.table``."""
     names = {one.name for one in inputs}
-    # A value in quotes is one token, whatever it says.
-    tokens = sqlglot.tokenize(text, read="spark")
-    dots = [i for i, token in enumerate(tokens) if token.token_type is TokenType.DOT]
-    for i in reversed(dots):
-        layer, short = tokens[i - 1], tokens[i + 1]
-        name, longer = f"{layer.text}.{short.text}", i - 2 in dots or i + 2 in dots
-        if name in names and not longer:
-            text = f"{text[: layer.start]}{view(name)}{text[short.end + 1 :]}"
+    # Parsed to find where tables stand: a column may be called like one, behind an alias.
+    tables = [
+        (table.args["db"].meta["start"], table.this.meta["end"] + 1, name)
+        for table in sqlglot.parse_one(text, read="spark").find_all(exp.Table)
+        if (name := f"{table.db}.{table.name}") in names
+    ]
+    for start, end, name in sorted(tables, reverse=True):
+        text = f"{text[:start]}{view(name)}{text[end:]}"
     return text
 
 
