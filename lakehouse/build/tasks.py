@@ -71,21 +71,24 @@ def _together(
 
     Args:
         targets: They.
-        largest: Bytes that a group of several may read.
+        largest: Bytes of the files that a group of several may read; a file counts once.
         longest: Targets in a group.
         neighbours: Whether each of a group must share a file with the one before.
     """
     groups: list[list[Target]] = []
-    read: set[str] = set()
+    known: set[str] = set()
+    before: set[str] = set()
+    size = 0
     for target in sorted(targets, key=lambda t: t.key):
-        files = {f"{r.table}/{file.path}" for r in target.reads for file in r.files}
-        last = groups[-1] if groups else []
-        wide = sum(t.bytes for t in last) + target.bytes > largest
-        apart = neighbours and read.isdisjoint(files)
-        if not last or len(last) == longest or wide or apart:
+        files = {f"{r.table}/{file.path}": file.size for r in target.reads for file in r.files}
+        more = sum(files[path] for path in files.keys() - known)
+        full = size + more > largest or (groups and len(groups[-1]) == longest)
+        if not groups or full or (neighbours and before.isdisjoint(files)):
             groups.append([])
+            known, size, more = set(), 0, sum(files.values())
         groups[-1].append(target)
-        read = files
+        known |= files.keys()
+        before, size = set(files), size + more
     return groups
 
 

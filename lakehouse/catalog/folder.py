@@ -93,7 +93,8 @@ def _digest(folder: Path) -> str:
     """Of everything that the lint reads, and of the lint."""
     files = sorted(f for layer in LAYERS for f in (folder / layer).glob("*.*"))
     texts = [[str(f.relative_to(folder)), f.read_bytes().hex()] for f in files]
-    return digest(__version__, version("sqlglot"), texts)
+    lint = [f.read_text(encoding="utf-8") for f in sorted(Path(sql.__file__).parent.glob("*.py"))]
+    return digest(__version__, version("sqlglot"), version("duckdb"), lint, texts)
 
 
 def lint(folder: Path) -> list[LakehouseError]:

@@ -36,9 +36,10 @@ def check_bound(
         try:
             con.execute(text)
         except duckdb.Error as error:
-            told = json.loads(str(error).partition(": ")[2])
-            at = int(told.get("position") or 0) - text.index(query.text)
-            line, column = _place(query.text, at)
+            told, _ = json.JSONDecoder().raw_decode(str(error).partition(": ")[2])
+            # DuckDB counts bytes.
+            before = text.encode()[: int(told.get("position") or 0)].decode(errors="ignore")
+            line, column = _place(query.text, len(before) - text.index(query.text))
             message = f"DuckDB refuses it: {told['exception_message'].splitlines()[0]}"
             yield Finding(line, column, "binder", message, "cast what it is given, or rewrite it")
 

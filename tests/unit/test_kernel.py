@@ -203,9 +203,12 @@ class TestNeighbours:
         months = ["2026-01-01", "2026-02-01", "2026-03-01", "2026-06-01"]
         assert self.groups(daily, 2, spreads=True) == [months]
         silver = sum(file.size for file in daily.snapshot("silver.orders").files)
+        # A file that several months read counts once.
         monkeypatch.setattr("lakehouse.build.tasks._SPREAD", silver)
-        assert [len(g) for g in self.groups(daily, 1, spreads=True)] == [2, 2]
-        assert self.groups(daily, 8, spreads=True) == [months]
+        assert self.groups(daily, 1, spreads=True) == [months]
+        monkeypatch.setattr("lakehouse.build.tasks._SPREAD", silver - 1)
+        assert self.groups(daily, 1, spreads=True) == [months[:3], months[3:]]
+        assert self.groups(daily, 2, spreads=True) == [months]
 
     def test_together_they_are_what_each_is_alone(self, daily: Shop) -> None:
         session = daily.session()

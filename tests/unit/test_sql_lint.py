@@ -257,7 +257,9 @@ def test_expression(refused: str, code: str, accepted: str, kind: str) -> None:
 
 
 def test_duckdb_s_own_words_and_place() -> None:
-    (found,) = findings("WITH a AS (SELECT b FROM silver.t)\nSELECT\n  upper(b) AS v\nFROM a")
+    (found,) = findings(
+        "WITH a AS (SELECT b FROM silver.t) -- éé€\nSELECT\n  upper(b) AS v\nFROM a"
+    )
     assert (found.line, found.column, found.code) == (3, 3, "binder")
     assert "upper(BOOLEAN)" in found.message
 

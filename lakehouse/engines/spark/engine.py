@@ -57,8 +57,15 @@ class SparkEngine:
 
     @property
     def slots(self) -> int:
-        """Cores of all executors, as far as they have come; of a new cluster at least two."""
-        return self.session.sparkContext.defaultParallelism
+        """Cores of all executors, as far as they have come; of a new cluster at least two.
+
+        Raises:
+            EngineError: Spark does not start, or its JVM has ended.
+        """
+        with self._lock:
+            started = session.start(self.settings, self.storage)
+        with failing("ask Spark for its cores", "'lake doctor' checks Spark", self.storage):
+            return started.sparkContext.defaultParallelism
 
     def stage(self, tasks: Sequence[Task]) -> Iterator[Staged]:
         """Stage every task; see :class:`lakehouse.engines.base.Engine`.
@@ -66,10 +73,12 @@ class SparkEngine:
         Raises:
             EngineError: Executors were lost again and again, or the SQL failed.
         """
-        in_one_place = [task for task in tasks if task.in_one_place]
-        at_once = _WAVES * self.slots
-        for first in range(0, len(in_one_place), at_once):
-            yield from self._spread(in_one_place[first : first + at_once])
+        waiting = [task for task in tasks if task.in_one_place]
+        while waiting:
+            # More cores may have come meanwhile.
+            at_once = _WAVES * self.slots
+            yield from self._spread(waiting[:at_once])
+            waiting = waiting[at_once:]
         for task in tasks:
             if not task.in_one_place:
                 yield from staging.stage(self.session, task)
