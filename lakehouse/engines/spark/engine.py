@@ -48,8 +48,7 @@ class SparkEngine:
     @property
     def session(self) -> SparkSession:
         """A session of its own names, on the process's context."""
-        with self._lock:
-            started = session.start(self.settings, self.storage)
+        started = self._started()
         with failing("open a Spark session", "'lake doctor' checks Spark", self.storage):
             made = started.newSession()
             made.conf.set("spark.sql.optimizer.excludedRules", _EXCLUDED)
@@ -62,10 +61,13 @@ class SparkEngine:
         Raises:
             EngineError: Spark does not start, or its JVM has ended.
         """
-        with self._lock:
-            started = session.start(self.settings, self.storage)
+        started = self._started()
         with failing("ask Spark for its cores", "'lake doctor' checks Spark", self.storage):
             return started.sparkContext.defaultParallelism
+
+    def _started(self) -> SparkSession:
+        with self._lock:
+            return session.start(self.settings, self.storage)
 
     def stage(self, tasks: Sequence[Task]) -> Iterator[Staged]:
         """Stage every task; see :class:`lakehouse.engines.base.Engine`.
