@@ -171,13 +171,13 @@ def _input(session: Session, reads: Sequence[ReadFiles]) -> Input:
         for name, kind in table.contract.types.items()
         if table.landed or not name.startswith("_")
     }
-    files = dict.fromkeys(InputFile(f.path, f.partition) for read in reads for f in read.files)
+    files = (InputFile(f.path, f.partition, f.size) for read in reads for f in read.files)
     return Input(
         name=reads[0].table,
         storage=session.lake.place(table),
         types=types,
         partition_column=part.column if part else None,
-        files=tuple(files),
+        files=tuple(dict.fromkeys(files)),
         event=part.event if part else None,
         version=reads[0].version,
         lower=min((read.lower for read in reads if read.lower is not None), default=None),

@@ -35,10 +35,18 @@ __all__ = [
 
 @dataclass(frozen=True)
 class InputFile:
-    """One data file of an input, with the partition value that stands in the log only."""
+    """One data file of an input, with what stands in the log only.
+
+    Attributes:
+        path: Relative to the table, as it stands on disk.
+        partition: The partition value as text; None for none or NULL.
+        size: Bytes of the file, for a task of Spark: it splits files without looking at them.
+            0 where nobody is told.
+    """
 
     path: str
     partition: str | None
+    size: int = 0
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from shop import CUSTOMERS, FEBRUARY, JANUARY, TABLES, Shop, contract
 from lakehouse import query
 from lakehouse import snapshot as snapshots
 from lakehouse.build import BuildResult, table, tasks
+from lakehouse.engines.spark import jars
 from lakehouse.errors import EngineError
 
 pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("spark"), pytest.mark.timeout(900)]
@@ -104,6 +106,23 @@ def land(shop: Shop) -> None:
     )
     shop.customers("all", *CUSTOMERS)
     shop.sales("all", ("s1", "A B"), ("s2", "50%"), ("s3", "é/ü"), ("s4", "x=y"))
+
+
+def test_another_delta_than_the_locks_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Shop(tmp_path)
+    land(shop)
+    locked = [
+        replace(jar, version="4.9.1") if jar.name.startswith("delta-spark") else jar
+        for jar in jars.locked()
+    ]
+    monkeypatch.setattr(jars, "locked", lambda: locked)
+    with pytest.raises(EngineError) as raised:
+        shop.build("bronze.customers", engine="spark")
+    assert raised.value.asked == "use Delta 4.9.1 in Spark"
+    assert "has Delta 4." in raised.value.found
+    assert "--jars" in raised.value.remedy
 
 
 def test_columns_named_as_directories_are_refused(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote as url_quote
 
@@ -14,7 +14,7 @@ from lakehouse.engines.base import Output, StagedFile, Task
 from lakehouse.engines.writer import bounded, measured, statistic
 from lakehouse.storage import Storage
 
-__all__ = ["kept_out", "marker", "published"]
+__all__ = ["kept_out", "marker", "published", "written"]
 
 #: Spark cuts strings to this length in statistics.
 _CUT = 32
@@ -22,16 +22,24 @@ _CUT = 32
 _MILLISECOND = dt.timedelta(milliseconds=1)
 
 
-def published(place: Storage, task: Task) -> dict[str, tuple[StagedFile, ...]]:
+def written(place: Storage) -> list[dict[str, Any]]:
+    """The files of a staging table; see :func:`lakehouse.snapshot.added`."""
+    return sorted(snapshots.added(place), key=lambda add: str(add["path"]))
+
+
+def published(
+    place: Storage, adds: Iterable[Mapping[str, Any]], task: Task
+) -> dict[str, tuple[StagedFile, ...]]:
     """Build → the files of rows that nothing keeps out.
 
     Args:
         place: The staging table, directly below ``staging/`` of its table.
+        adds: Its files.
         task: What was staged.
     """
     part = task.contract.lake.partition
     found: dict[str, tuple[StagedFile, ...]] = {}
-    for add in _adds(place):
+    for add in adds:
         if add["partition.rejected"] in (False, "false"):
             value = add[f"partition.{part.column}"] if part else None
             file = StagedFile(
@@ -48,7 +56,7 @@ def published(place: Storage, task: Task) -> dict[str, tuple[StagedFile, ...]]:
 def kept_out(place: Storage) -> dict[str, tuple[StagedFile, ...]]:
     """Build → the files of rows that are kept out, relative to the quarantine."""
     found: dict[str, tuple[StagedFile, ...]] = {}
-    for add in _adds(place):
+    for add in written(place):
         stats = json.dumps({"numRecords": add["num_records"]})
         path = f"staging/{_id(place)}/{add['path']}"
         file = StagedFile(path, add["size_bytes"], add["num_records"], None, stats)
@@ -84,10 +92,6 @@ def marker(task: Task, output: Output, build: str) -> StagedFile:
 
 def _id(place: Storage) -> str:
     return place.uri.rsplit("/", 1)[1]
-
-
-def _adds(place: Storage) -> list[dict[str, Any]]:
-    return sorted(snapshots.added(place), key=lambda add: str(add["path"]))
 
 
 def _statistics(add: Mapping[str, Any], columns: tuple[str, ...]) -> str:

@@ -1,20 +1,26 @@
-"""Input tables as Spark views, at the versions and partitions that a plan names."""
+"""Input tables as Spark views, over just the files that a plan names."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote as url_quote
 
 import sqlglot
 from sqlglot import exp
 
 from lakehouse.audit import literal
 from lakehouse.engines.base import Input
+from lakehouse.storage import Storage
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-__all__ = ["mount", "over_views", "quote", "schema", "view"]
+__all__ = ["Added", "mount", "over_views", "quote", "scan", "schema", "view"]
+
+#: A file of a Delta log: its path as it stands on disk, bytes, partition column → value as text.
+Added = tuple[str, int, Mapping[str, str | None]]
 
 
 def quote(name: str) -> str:
@@ -42,32 +48,56 @@ def over_views(text: str, inputs: Sequence[Input]) -> str:
 
 
 def mount(spark: SparkSession, one: Input) -> None:
-    """An input as a temporary view: its columns, at its version, of its partitions."""
+    """An input as a temporary view: its columns, of its files, from its first instant on."""
     if not one.files:
         # No partition matters: the table may not even be there.
         spark.createDataFrame([], schema(one.types)).createOrReplaceTempView(view(one.name))
         return
-    read = spark.read.format("delta").option("versionAsOf", one.version)
-    frame = read.load(one.storage.spark_uri()).select(*map(quote, one.types))
-    _cut(frame, one).createOrReplaceTempView(view(one.name))
-
-
-def _cut(frame: DataFrame, one: Input) -> DataFrame:
     column = one.partition_column
-    if column is not None:
-        values = {file.partition for file in one.files}
-        kind = "DATE" if one.types[column] == "DATE" else "STRING"
-        named = ", ".join(f"CAST({literal(v)} AS {kind})" for v in sorted(values - {None}, key=str))
-        matters = [f"{quote(column)} IN ({named})"] if named else []
-        matters += [f"{quote(column)} IS NULL"] if None in values else []
-        frame = frame.where(" OR ".join(matters))
+    files = ((f.path, f.size, {column: f.partition} if column else {}) for f in one.files)
+    frame = scan(spark, one.storage, one.version, files).select(*map(quote, one.types))
     if one.event is not None and one.lower is not None:
         dated = one.types[one.event] == "DATE"
         kind, lower = ("DATE", one.lower.date()) if dated else ("TIMESTAMP", one.lower)
         event = quote(one.event)
         # A row without its time may matter for any partition.
         frame = frame.where(f"{event} >= CAST({literal(str(lower))} AS {kind}) OR {event} IS NULL")
-    return frame
+    frame.createOrReplaceTempView(view(one.name))
+
+
+def scan(spark: SparkSession, storage: Storage, version: int, files: Iterable[Added]) -> DataFrame:
+    """Rows of some files of a Delta table, by Delta's own scan.
+
+    Delta's reader of a whole version would run up to five jobs over the log, only to find the
+    files that the caller has found there already.
+
+    Args:
+        spark: The session that the rows are for.
+        storage: The table's place.
+        version: A version that the files are of: it gives the columns.
+        files: They; nothing is looked at but what is said of them here.
+    """
+    from pyspark.sql import DataFrame
+
+    jvm: Any = spark._jvm  # noqa: SLF001
+    session: Any = spark._jsparkSession  # noqa: SLF001
+    # Delta makes the rows for the session that is the thread's.
+    jvm.org.apache.spark.sql.classic.SparkSession.setActiveSession(session)
+    none, no, delta = jvm.scala.Option.empty(), False, jvm.org.apache.spark.sql.delta
+    log = delta.DeltaLog.forTable(session, storage.spark_uri())
+    snapshot = log.getSnapshotAt(version, none, none, no)
+    adds = jvm.java.util.ArrayList()
+    for file in files:
+        adds.add(delta.actions.Action.fromJson(_action(*file)))
+    named = jvm.scala.jdk.javaapi.CollectionConverters.asScala(adds).toSeq()
+    return DataFrame(log.createDataFrame(snapshot, named, no, none), spark)
+
+
+def _action(path: str, size: int, partition: Mapping[str, str | None]) -> str:
+    """A file as Delta's log holds it."""
+    assert size > 0, f"{path} is not empty: Spark would read none of it"
+    said = {"path": url_quote(path), "partitionValues": partition, "size": size}
+    return json.dumps({"add": {**said, "modificationTime": 0, "dataChange": False}})
 
 
 def schema(types: Mapping[str, str]) -> str:

@@ -117,6 +117,7 @@ def _running() -> SparkSession | None:
             f"it was started without Delta: spark.sql.extensions lacks {_EXTENSION}",
             "stop it, or start it by lakehouse.engines.spark.session.start",
         )
+    _look_for_delta(session._jvm)  # noqa: SLF001
     return session
 
 
@@ -213,9 +214,8 @@ def _defaults(settings: Settings, where: str) -> dict[str, str]:
         # A run of some tables compiles more than the 100 classes that are kept, so that the next
         # would compile them, and the JVM what they hold, all over again.
         "spark.sql.codegen.cache.maxEntries": "2000",
-        # 50 tasks for the log of each table, and 10,000 for its listings, cost more than they do.
+        # 50 tasks for the log of each table cost more than they do.
         "spark.databricks.delta.snapshotPartitions": "2",
-        "spark.sql.sources.parallelPartitionDiscovery.parallelism": "16",
     }
     if settings.spark_events:
         made |= {
@@ -251,15 +251,20 @@ def _events(settings: Settings) -> str:
 
 
 def _look_for_delta(jvm: Any) -> None:
+    """That it is there, as the lock names it: what is read goes beyond what other releases keep."""
+    wanted = next(jar.version for jar in jars.locked() if jar.name.startswith("delta-spark"))
     loader = jvm.java.lang.Thread.currentThread().getContextClassLoader()
     try:
         loader.loadClass(_EXTENSION)
-    except Exception as error:
+        found = f"Delta {jvm.io.delta.package.VERSION()}"
+    except Exception:
+        found = f"no {_EXTENSION}"
+    if found != f"Delta {wanted}":
         raise EngineError(
-            "use Delta tables in Spark",
-            f"its class path has no {_EXTENSION}",
+            f"use Delta {wanted} in Spark",
+            f"its class path has {found}",
             "give spark-submit the archives of `lake doctor` by --jars (see the how-to on Spark)",
-        ) from error
+        )
 
 
 def _log(state: Path) -> Path:

@@ -15,18 +15,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lakehouse import audit, sql
-from lakehouse import snapshot as snapshots
 from lakehouse.audit import OUTSIDE_PARTITION, literal
 from lakehouse.engines.base import Staged, StagedFile, Task, check_row_law
 from lakehouse.engines.limits import beyond, held, unheld
 from lakehouse.engines.references import looked_up
 from lakehouse.engines.spark.failing import failing
-from lakehouse.engines.spark.files import (
-    kept_out,
-    marker,
-    published,
-)
-from lakehouse.engines.spark.inputs import mount, over_views, quote, schema, view
+from lakehouse.engines.spark.files import kept_out, marker, published, written
+from lakehouse.engines.spark.inputs import mount, over_views, quote, scan, view
 from lakehouse.engines.writer import measured, quarantine_of
 from lakehouse.errors import EngineError
 from lakehouse.planning import NO_ROWS
@@ -41,11 +36,6 @@ __all__ = ["stage"]
 _SAMPLES = 5
 #: Columns of the staging table beside the target's; the first names directories for ever.
 BUILD, REJECTED = "build", "rejected"
-
-#: Files that are worth looking at one by one.
-_FEW = 256
-#: What makes a path a pattern for Spark.
-_PATTERN = frozenset("{}[]*?\\")
 
 #: A fingerprint of the input rows that rows are of.
 _OF_ROWS = "bit_xor(xxhash64(_source_file, _row))"
@@ -112,10 +102,11 @@ class _Run:
         frame = self.spark.sql(f"SELECT {self._rebalanced()} * FROM ({self._audited()})")
         by = (*filter(None, (self.column,)), BUILD, REJECTED)
         _save(frame, by, self.place, measured(self.task.contract))
-        any_rejected = self._view_staged()
+        adds = written(self.place)
+        any_rejected = self._view_staged(adds)
         numbers, reasons, rows_out = self._numbers(self._rules() if any_rejected else [])
         rows_in, superseded, samples = self._lineage(rows_out)
-        files = published(self.place, self.task)
+        files = published(self.place, adds, self.task)
         builds = {
             o.wanted: o.wanted if o.wanted in files else f"{o.wanted}-{NO_ROWS}"
             for o in self.task.outputs
@@ -208,34 +199,26 @@ class _Run:
 
     # --- counted from what was written ------------------------------------------------------------
 
-    def _view_staged(self) -> bool:
+    def _view_staged(self, adds: Sequence[Mapping[str, Any]]) -> bool:
         """``_audited``: the rows as they were written; whether any of them is kept out.
 
         What only counts of relationships is no column of a table, so it is looked up once more.
         """
         none = "CAST(array() AS ARRAY<STRING>)"
-        staged = snapshots.added(self.place)
-        any_rejected = any(add[f"partition.{REJECTED}"] not in (False, "false") for add in staged)
+        any_rejected = any(add[f"partition.{REJECTED}"] not in (False, "false") for add in adds)
+        by = [*filter(None, (self.column,)), BUILD]
+        files = [
+            (add["path"], add["size_bytes"], {name: _text(add[f"partition.{name}"]) for name in by})
+            for add in adds
+        ]
         violations = f"coalesce(_violations, {none})" if any_rejected else none
-        self._written([add["path"] for add in staged]).selectExpr(
+        scan(self.spark, self.place, 0, files).selectExpr(
             *map(quote, self.task.contract.types), f"{violations} AS _violations", BUILD
         ).createOrReplaceTempView("_staged")
         counted = filter(audit.counts_absent, self.task.contract.rules)
         audited = looked_up(counted, "_staged", quote, view)
         self.spark.sql(f"SELECT * FROM {audited}").createOrReplaceTempView("_audited")
         return any_rejected
-
-    def _written(self, paths: Sequence[str]) -> DataFrame:
-        """The staged rows. Few files are read as such: Delta would run three jobs for each query.
-
-        Spark looks at each path by itself, and takes a folder that is named so for a pattern.
-        """
-        root = self.place.spark_uri()
-        if not 0 < len(paths) <= _FEW or any(_PATTERN & set(path) for path in (root, *paths)):
-            return self.spark.read.format("delta").load(root)
-        types = {**self.task.contract.types, "_violations": "VARCHAR[]", BUILD: "VARCHAR"}
-        read = self.spark.read.schema(schema(types)).option("basePath", root)
-        return read.parquet(*(f"{root}/{path}" for path in paths))
 
     def _rows(self, query: str) -> pa.Table:
         return self.spark.sql(query).toArrow()
@@ -362,6 +345,10 @@ def _save(frame: DataFrame, by: Sequence[str], place: Storage, measured: Sequenc
     else:
         written = written.option("delta.dataSkippingNumIndexedCols", "0")
     written.save(place.spark_uri())
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 def _tuples(table: pa.Table) -> list[tuple[Any, ...]]:
