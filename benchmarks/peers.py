@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lakehouse.catalog import Domain, Table
+    from lakehouse.lake import Lake
 
-__all__ = ["dataframe", "duckdb", "pyspark", "written"]
+__all__ = ["dataframe", "duckdb", "on_spark", "pyspark", "written"]
 
 
 def _domain() -> Domain:
@@ -43,35 +44,60 @@ def written(folder: Path, table: str) -> list[str]:
 
 def pyspark(landing: Path, folder: Path) -> Callable[[], None]:
     """PySpark and delta-spark, table after table, in a session with our settings."""
+    lake = common.lake_at(folder, tpch.DOMAINS, landing)
+
+    def landed(spark: Any, table: Table) -> Any:
+        return spark.sql(_landed(table, f"parquet.`{_glob(table, landing)}`", _SPARK))
+
+    return on_spark(lake, _domain(), folder, landed)
+
+
+def on_spark(
+    lake: Lake, domain: Domain, folder: Path, landed: Callable[[Any, Table], Any]
+) -> Callable[[], None]:
+    """A domain by PySpark and delta-spark, table after table.
+
+    Args:
+        lake: Whose settings the session has.
+        domain: Its tables.
+        folder: Where to write.
+        landed: Of a session and a bronze table: its rows as a frame.
+
+    Returns:
+        The part that counts.
+    """
     from lakehouse.engines.spark import session
 
-    lake = common.lake_at(folder, tpch.DOMAINS, landing)
     spark = session.start(lake.settings, lake.storage)
+    # Spark 4.2 takes columns from the features of flights by it, and fails.
+    rule = "org.apache.spark.sql.catalyst.optimizer.RemoveRedundantAliases"
+    spark.conf.set("spark.sql.optimizer.excludedRules", rule)
     spark.sql("SELECT 1").collect()
-    domain = _domain()
 
     def work() -> None:
         for table in domain.order:
-            _on_spark(spark, table, domain, landing, folder)
+            bronze = table.query is None
+            frame = landed(spark, table) if bronze else spark.sql(_selected(domain, table))
+            part = table.contract.lake.partition
+            if part is not None and not bronze:
+                # Files of a month by one task: without, each task would write into each month.
+                frame = frame.repartition(part.column)
+            written = frame.write.format("delta").mode("overwrite").option("compression", "zstd")
+            if part is not None:
+                written = written.partitionBy(part.column)
+            spark.sql(f"CREATE SCHEMA IF NOT EXISTS {table.layer}")
+            written.option("path", str(folder / table.short)).saveAsTable(table.short)
 
     return work
 
 
-def _on_spark(spark: Any, table: Table, domain: Domain, landing: Path, folder: Path) -> None:
+def _selected(domain: Domain, table: Table) -> str:
+    """A table's SQL in Spark's words."""
     from lakehouse import catalog, sql
 
-    if table.query is None:
-        frame = spark.sql(_landed(table, f"parquet.`{_glob(table, landing)}`", _SPARK))
-    else:
-        inputs = catalog.sql_inputs(domain, table)
-        frame = spark.sql(sql.select(table.query, table.contract.types, "spark", inputs))
-    column = _month(table)
-    # Files of a month by one task: without, each task would write into each month.
-    made = frame if table.query is None else frame.repartition(column)
-    written = made.write.format("delta").mode("overwrite").option("compression", "zstd")
-    written = written.partitionBy(column).option("path", str(folder / table.short))
-    spark.sql(f"CREATE SCHEMA IF NOT EXISTS {table.layer}")
-    written.saveAsTable(table.short)
+    assert table.query is not None
+    inputs = catalog.sql_inputs(domain, table)
+    return sql.select(table.query, table.contract.types, "spark", inputs)
 
 
 def _month(table: Table) -> str:
