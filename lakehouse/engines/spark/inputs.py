@@ -17,7 +17,7 @@ from lakehouse.storage import Storage
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-__all__ = ["Added", "mount", "over_views", "quote", "scan", "schema", "view"]
+__all__ = ["Added", "mount", "over_views", "quote", "scan", "view"]
 
 #: A file of a Delta log: its path as it stands on disk, bytes, partition column → value as text.
 Added = tuple[str, int, Mapping[str, str | None]]
@@ -51,7 +51,7 @@ def mount(spark: SparkSession, one: Input) -> None:
     """An input as a temporary view: its columns, of its files, from its first instant on."""
     if not one.files:
         # No partition matters: the table may not even be there.
-        spark.createDataFrame([], schema(one.types)).createOrReplaceTempView(view(one.name))
+        spark.createDataFrame([], _schema(one.types)).createOrReplaceTempView(view(one.name))
         return
     column = one.partition_column
     files = ((f.path, f.size, {column: f.partition} if column else {}) for f in one.files)
@@ -100,8 +100,7 @@ def _action(path: str, size: int, partition: Mapping[str, str | None]) -> str:
     return json.dumps({"add": {**said, "modificationTime": 0, "dataChange": False}})
 
 
-def schema(types: Mapping[str, str]) -> str:
-    """Columns and their DuckDB types as Spark declares them."""
+def _schema(types: Mapping[str, str]) -> str:
     return ", ".join(f"{quote(name)} {_type(kind)}" for name, kind in types.items())
 
 
