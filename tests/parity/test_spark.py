@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 from shop import CUSTOMERS, FEBRUARY, JANUARY, TABLES, Shop, contract
 
-from lakehouse import query
+from lakehouse import query, settings
 from lakehouse import snapshot as snapshots
 from lakehouse.build import BuildResult, table, tasks
-from lakehouse.engines.spark import jars
+from lakehouse.engines.spark import inputs, jars
+from lakehouse.engines.spark.engine import SparkEngine
 from lakehouse.errors import EngineError
+from lakehouse.storage import connect
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("spark"), pytest.mark.timeout(900)]
 
@@ -123,6 +132,44 @@ def test_another_delta_than_the_locks_is_refused(
     assert raised.value.asked == "use Delta 4.9.1 in Spark"
     assert "has Delta 4." in raised.value.found
     assert "--jars" in raised.value.remedy
+
+
+def test_a_table_that_took_the_place_of_another_is_read_as_itself(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    """Of the same version: what Delta remembers of a path is of the one before."""
+    place = connect(settings.load(uri=tmp_path.as_uri()), tmp_path.as_uri()).at("t")
+    for name in ("a", "b"):
+        shutil.rmtree(tmp_path / "t", ignore_errors=True)
+        rows = pa.table({name: [1, 2], "part": [f"{name} 50%", None]})
+        write_deltalake(place.delta_uri(), rows, partition_by=["part"])
+        files = [
+            (add["path"], add["size_bytes"], {"part": add["partition.part"]})
+            for add in snapshots.added(place)
+        ]
+        found = inputs.scan(spark, place, 0, files).toArrow()
+        assert sorted(found.to_pylist(), key=str) == sorted(rows.to_pylist(), key=str)
+
+
+def test_a_file_of_no_bytes_is_an_error(spark: SparkSession, tmp_path: Path) -> None:
+    place = connect(settings.load(uri=tmp_path.as_uri()), tmp_path.as_uri()).at("t")
+    write_deltalake(place.delta_uri(), pa.table({"a": [1]}))
+    with pytest.raises(EngineError, match=r"part-1\.parquet on Spark"):
+        inputs.scan(spark, place, 0, [("part-1.parquet", 0, {})])
+
+
+def test_a_session_reaches_the_store_of_its_lake(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Also where the process's session was begun for another one, or by somebody else."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
+    uri = "s3://elsewhere/lake"
+    other = settings.load(uri=uri, s3_endpoint="http://127.0.0.1:9", state=tmp_path)
+    opened = SparkEngine(other, connect(other, uri)).session
+    assert opened.conf.get("fs.s3a.endpoint") == "http://127.0.0.1:9"
+    assert opened.conf.get("spark.sql.session.timeZone") == "UTC"
+    assert spark.conf.get("spark.sql.ansi.enabled") == "true"
 
 
 def test_columns_named_as_directories_are_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from sqlglot import exp
 
 from lakehouse.audit import literal
 from lakehouse.engines.base import Input
+from lakehouse.errors import EngineError
 from lakehouse.storage import Storage
 
 if TYPE_CHECKING:
@@ -76,6 +77,9 @@ def scan(spark: SparkSession, storage: Storage, version: int, files: Iterable[Ad
         storage: The table's place.
         version: A version that the files are of: it gives the columns.
         files: They; nothing is looked at but what is said of them here.
+
+    Raises:
+        EngineError: A file is said to be empty.
     """
     from pyspark.sql import DataFrame
 
@@ -85,17 +89,25 @@ def scan(spark: SparkSession, storage: Storage, version: int, files: Iterable[Ad
     jvm.org.apache.spark.sql.classic.SparkSession.setActiveSession(session)
     none, no, delta = jvm.scala.Option.empty(), False, jvm.org.apache.spark.sql.delta
     log = delta.DeltaLog.forTable(session, storage.spark_uri())
+    # What Delta remembers of a table may be another's, which lay there before.
+    log.update(no, none, none)
     snapshot = log.getSnapshotAt(version, none, none, no)
-    adds = jvm.java.util.ArrayList()
+    # Looked up once: each name is a question to the JVM.
+    made, adds = delta.actions.Action.fromJson, jvm.java.util.ArrayList()
     for file in files:
-        adds.add(delta.actions.Action.fromJson(_action(*file)))
+        adds.add(made(_action(*file)))
     named = jvm.scala.jdk.javaapi.CollectionConverters.asScala(adds).toSeq()
     return DataFrame(log.createDataFrame(snapshot, named, no, none), spark)
 
 
 def _action(path: str, size: int, partition: Mapping[str, str | None]) -> str:
     """A file as Delta's log holds it."""
-    assert size > 0, f"{path} is not empty: Spark would read none of it"
+    if size <= 0:
+        raise EngineError(
+            f"read {path} on Spark",
+            f"its log says {size} bytes, of which Spark would read none",
+            "restore the table to a version before it (how-to: old versions)",
+        )
     said = {"path": url_quote(path), "partitionValues": partition, "size": size}
     return json.dumps({"add": {**said, "modificationTime": 0, "dataChange": False}})
 

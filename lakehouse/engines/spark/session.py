@@ -20,7 +20,7 @@ from lakehouse.storage import Storage
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["MEANING", "start"]
+__all__ = ["MEANING", "settle", "start"]
 
 _EXTENSION = "io.delta.sql.DeltaSparkSessionExtension"
 _CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
@@ -75,10 +75,20 @@ def start(
     with _starting, _failing(log):
         _forget_the_dead(say)
         session = _running() or _started(settings, storage, log, say)
-        for name, value in {**MEANING, **storage.spark_conf()}.items():
-            # A running session hands its own properties to Hadoop as they are named.
-            session.conf.set(name.removeprefix("spark.hadoop."), value)
+        settle(session, storage)
         return session
+
+
+def settle(session: SparkSession, storage: Storage) -> None:
+    """Set what decides over rows, and how the store is reached: a new session has neither.
+
+    Args:
+        session: Of a context that may be the user's own.
+        storage: The store that is to be read and written.
+    """
+    for name, value in {**MEANING, **storage.spark_conf()}.items():
+        # A running session hands its own properties to Hadoop as they are named.
+        session.conf.set(name.removeprefix("spark.hadoop."), value)
 
 
 def _forget_the_dead(say: Callable[[str], None]) -> None:
@@ -253,18 +263,15 @@ def _events(settings: Settings) -> str:
 def _look_for_delta(jvm: Any) -> None:
     """That it is there, as the lock names it: what is read goes beyond what other releases keep."""
     wanted = next(jar.version for jar in jars.locked() if jar.name.startswith("delta-spark"))
+    asked = f"use Delta {wanted} in Spark"
+    remedy = "give spark-submit the archives of `lake doctor` by --jars (see the how-to on Spark)"
     loader = jvm.java.lang.Thread.currentThread().getContextClassLoader()
     try:
         loader.loadClass(_EXTENSION)
-        found = f"Delta {jvm.io.delta.package.VERSION()}"
-    except Exception:
-        found = f"no {_EXTENSION}"
-    if found != f"Delta {wanted}":
-        raise EngineError(
-            f"use Delta {wanted} in Spark",
-            f"its class path has {found}",
-            "give spark-submit the archives of `lake doctor` by --jars (see the how-to on Spark)",
-        )
+    except Exception as error:
+        raise EngineError(asked, f"its class path has no {_EXTENSION}", remedy) from error
+    if (found := jvm.io.delta.package.VERSION()) != wanted:
+        raise EngineError(asked, f"its class path has Delta {found}", remedy)
 
 
 def _log(state: Path) -> Path:
