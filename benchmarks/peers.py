@@ -72,6 +72,8 @@ def on_spark(
     # Spark 4.2 takes columns from the features of flights by it, and fails.
     rule = "org.apache.spark.sql.catalyst.optimizer.RemoveRedundantAliases"
     spark.conf.set("spark.sql.optimizer.excludedRules", rule)
+    # What a person would set who reads small tables on two cores: 50 tasks for each log else.
+    spark.conf.set("spark.databricks.delta.snapshotPartitions", "2")
     spark.sql("SELECT 1").collect()
 
     def work() -> None:

@@ -224,8 +224,6 @@ def _defaults(settings: Settings, where: str) -> dict[str, str]:
         # A run of some tables compiles more than the 100 classes that are kept, so that the next
         # would compile them, and the JVM what they hold, all over again.
         "spark.sql.codegen.cache.maxEntries": "2000",
-        # 50 tasks for the log of each table cost more than they do.
-        "spark.databricks.delta.snapshotPartitions": "2",
     }
     if settings.spark_events:
         made |= {
