@@ -51,7 +51,7 @@ class SparkEngine:
         started = self._started()
         with failing("open a Spark session", "'lake doctor' checks Spark", self.storage):
             made = started.newSession()
-            session.settle(made, self.storage)
+            session.set_properties(made, self.storage)
             made.conf.set("spark.sql.optimizer.excludedRules", _EXCLUDED)
             return made
 

@@ -106,7 +106,7 @@ def _action(path: str, size: int, partition: Mapping[str, str | None]) -> str:
         raise EngineError(
             f"read {path} on Spark",
             f"its log says {size} bytes, of which Spark would read none",
-            "restore the table to a version before it (how-to: old versions)",
+            "restore the version of the table before it: docs/how-to/back-out.md says how",
         )
     said = {"path": url_quote(path), "partitionValues": partition, "size": size}
     return json.dumps({"add": {**said, "modificationTime": 0, "dataChange": False}})

@@ -20,7 +20,7 @@ from lakehouse.storage import Storage
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["MEANING", "settle", "start"]
+__all__ = ["MEANING", "set_properties", "start"]
 
 _EXTENSION = "io.delta.sql.DeltaSparkSessionExtension"
 _CATALOG = "org.apache.spark.sql.delta.catalog.DeltaCatalog"
@@ -75,11 +75,11 @@ def start(
     with _starting, _failing(log):
         _forget_the_dead(say)
         session = _running() or _started(settings, storage, log, say)
-        settle(session, storage)
+        set_properties(session, storage)
         return session
 
 
-def settle(session: SparkSession, storage: Storage) -> None:
+def set_properties(session: SparkSession, storage: Storage) -> None:
     """Set what decides over rows, and how the store is reached: a new session has neither.
 
     Args:
